@@ -1,0 +1,143 @@
+"""A channel: a business system, what it may do and where it is told what happened.
+
+Its secrets (KEYs, webhook secrets) are not in the log, which is for ever: the log has their ids, the vault has the secrets under
+`key_name` and `webhook_secret_name`.
+"""
+
+from typing import Any, Literal, TypeAlias
+
+from attrs import field, frozen
+
+from wxrc_core.errors import AlreadyTaken, Refusal
+
+SignatureType: TypeAlias = Literal["HMAC-SHA256", "MD5", "RSA"]
+CallbackFormat: TypeAlias = Literal["form", "json", "bracket"]
+
+# -- events ---------------------------------------------------------------------------------------------------------------------
+
+
+@frozen(kw_only=True)
+class ChannelAdded:
+    """The channel exists.
+
+    Attributes:
+        at: When (epoch ms).
+        chid: Its name.
+        key_id: Which KEY it signs with.
+        webhook_secret_id: Which secret its callbacks are signed with.
+        callback_url: Where callbacks go; empty = nowhere.
+        callback_format: How they are written.
+        allow_private: Callbacks may go to private and loopback addresses.
+        signature_types: The types that it accepts.
+        timezone: The zone of its txtime and of its day.
+        window_s: How far txtime may be from now, either way (seconds).
+    """
+
+    at: int
+    chid: str
+    key_id: str
+    webhook_secret_id: str
+    callback_url: str = ""
+    callback_format: CallbackFormat = "form"
+    allow_private: bool = False
+    signature_types: tuple[SignatureType, ...] = ("HMAC-SHA256", "MD5")
+    timezone: str = "Asia/Shanghai"
+    window_s: int = 300
+
+
+@frozen(kw_only=True)
+class BotGranted:
+    """The channel may use this bot; a later grant for the same bot replaces the earlier.
+
+    Attributes:
+        at: When (epoch ms).
+        botcode: The bot.
+        room_id: Default room by id; or
+        room_topic: default room by name; both empty = none.
+        on_doubt: What happens to messages in doubt: `leave` or `resend` them.
+        inbound: What people say is passed on: `addressed` (mentions and direct messages) or `all`.
+    """
+
+    at: int
+    botcode: str
+    room_id: str = ""
+    room_topic: str = ""
+    on_doubt: Literal["leave", "resend"] = "leave"
+    inbound: Literal["addressed", "all"] = "addressed"
+
+
+TRIGGERS: dict[type, str] = {ChannelAdded: "added", BotGranted: "bot_granted"}
+ChannelEvent: TypeAlias = ChannelAdded | BotGranted
+
+# -- state ----------------------------------------------------------------------------------------------------------------------
+
+
+@frozen
+class Channel:
+    """The fold of a channel's events: its settings, the ids of the KEYs that hold now, its grants by botcode."""
+
+    settings: ChannelAdded
+    key_ids: tuple[str, ...]
+    webhook_secret_ids: tuple[str, ...]
+    grants: dict[str, BotGranted] = field(factory=dict)  # never changed in place
+
+
+def stream_name(chid: str) -> str:
+    """Return the stream of a channel."""
+    return f"channel/{chid}"
+
+
+def key_name(chid: str, key_id: str) -> str:
+    """Return the name under which the vault has a KEY."""
+    return f"channel/{chid}/key/{key_id}"
+
+
+def webhook_secret_name(chid: str, secret_id: str) -> str:
+    """Return the name under which the vault has a webhook secret."""
+    return f"channel/{chid}/webhook_secret/{secret_id}"
+
+
+# -- commands, decide, evolve ---------------------------------------------------------------------------------------------------
+
+
+@frozen
+class Add:
+    """Make the channel: `added` is the event to record."""
+
+    added: ChannelAdded
+
+
+@frozen
+class Grant:
+    """Let the channel use a bot: `granted` is the event to record."""
+
+    granted: BotGranted
+
+
+COMMANDS = (Add, Grant)
+Command: TypeAlias = Add | Grant
+
+
+def decide(channel: Channel | None, command: Command) -> tuple[ChannelEvent, ...]:
+    """Return what happens because of a command.
+
+    Raises:
+        Refusal: It cannot be done; the text says why.
+    """
+    if isinstance(command, Add):
+        if channel is not None:
+            raise AlreadyTaken(f"channel '{command.added.chid}' is there already; choose another chid")
+        return (command.added,)
+    if channel is None:
+        raise Refusal("there is no such channel")
+    return (command.granted,)
+
+
+def evolve(channel: Channel | None, event: ChannelEvent | Any) -> Channel:
+    """Return the channel after an event. Total: a recorded fact is never refused."""
+    if channel is None or isinstance(event, ChannelAdded):
+        assert isinstance(event, ChannelAdded), "a channel's first event is `added`"
+        return Channel(event, (event.key_id,), (event.webhook_secret_id,))
+    return Channel(
+        channel.settings, channel.key_ids, channel.webhook_secret_ids, channel.grants | {event.botcode: event}
+    )

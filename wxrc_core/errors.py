@@ -1,0 +1,35 @@
+"""Everything that the core raises, and the one error that adapters raise for all of us."""
+
+
+class WxrcError(Exception):
+    """Base of all errors of WXRC. Its text is a sentence for people, without secrets."""
+
+
+class Refusal(WxrcError):
+    """A command was refused; state and log are as they were. Tell the caller; repeating it does not help."""
+
+
+class IllegalTransition(Refusal):
+    """The event is not possible in this state (the table at the head of the aggregate's file says which are).
+
+    Attributes:
+        state: The state in which the aggregate is, and stays.
+        trigger: The event that is not possible there.
+    """
+
+    def __init__(self, aggregate: str, state: str, trigger: str) -> None:
+        super().__init__(f"a {aggregate} in state '{state}' cannot take '{trigger}'")
+        self.state = state
+        self.trigger = trigger
+
+
+class TxcodeReused(Refusal):
+    """The txcode was used today for something else (wire.md, code 12). Use a new txcode."""
+
+
+class AlreadyTaken(Refusal):
+    """The name is in use (wire.md, code 33). Choose another."""
+
+
+class Unavailable(WxrcError):
+    """Something outside is not to be had just now (store, disk). Nothing was promised; try again after a while."""

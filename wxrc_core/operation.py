@@ -1,0 +1,76 @@
+"""An operation: what a channel asks of a bot other than a message (login, logout, stop).
+
+It shares its stream name with messages (`wxrc_core.message.stream_name`), because a txcode names one thing only, whichever interface it was
+used with. It has one event; what becomes of it stands in the bot's own stream, under the operation's position.
+"""
+
+from typing import Literal, TypeAlias
+
+from attrs import frozen
+
+from wxrc_core.errors import TxcodeReused
+
+Kind: TypeAlias = Literal["login", "logout", "stop"]
+
+
+@frozen(kw_only=True)
+class OperationAccepted:
+    """The request was accepted.
+
+    Attributes:
+        at: When (epoch ms).
+        chid: The channel that asked; `-` = the operator or the embedding application.
+        botcode: The bot it is for.
+        txcode: The channel's serial number.
+        interface: The interface that was called.
+        digest: Fingerprint of interface, botcode and body (`wxrc_core.message.digest`).
+        kind: What is to be done.
+        login_kind: For `login`: the kind of client; empty = the puppet's default.
+    """
+
+    at: int
+    chid: str
+    botcode: str
+    txcode: str
+    interface: str
+    digest: str
+    kind: Kind
+    login_kind: str = ""
+
+
+TRIGGERS: dict[type, str] = {OperationAccepted: "accepted"}
+
+
+@frozen
+class Operation:
+    """The fold of an operation's events."""
+
+    accepted: OperationAccepted
+
+
+@frozen
+class Accept:
+    """Accept a request: `accepted` is the event to record if the stream is new."""
+
+    accepted: OperationAccepted
+
+
+COMMANDS = (Accept,)
+
+
+def decide(operation: Operation | None, command: Accept) -> tuple[OperationAccepted, ...]:
+    """Return what happens: nothing where the same request was accepted before.
+
+    Raises:
+        TxcodeReused: The txcode was used today for something else.
+    """
+    if operation is None:
+        return (command.accepted,)
+    if operation.accepted.digest != command.accepted.digest:
+        raise TxcodeReused("txcode was used today for a different request; take a new txcode for each new request")
+    return ()
+
+
+def evolve(operation: Operation | None, event: OperationAccepted) -> Operation:
+    """Return the operation after an event."""
+    return Operation(event)

@@ -1,0 +1,249 @@
+"""What the core and a puppet say to each other: pure data, no calls.
+
+A *puppet* is one WeChat client of one bot. It declares `Capabilities`, takes `Outgoing` messages, answers each with exactly one
+outcome, and reports what happens to the account. The protocol class with the calls stands in `wxrc_puppet.port`.
+
+All times are epoch milliseconds (ms).
+"""
+
+from typing import Literal, TypeAlias
+
+from attrs import field, frozen
+
+
+@frozen(kw_only=True)
+class Capabilities:
+    """What a puppet can do. Asked for more, the gateway answers `unsupported` at once and names it.
+
+    Attributes:
+        login_kinds: Kinds of client that it can log in; the first is what `login` means.
+        content: Kinds of content it can send: `text`, `app`, `image`.
+        rooms: It knows rooms.
+        contacts: It knows contacts and can write to a person.
+        mentions: It can mention a member for real (with the red dot).
+        receipts: A successful send comes back with an id from the WeChat side.
+        deduplicates: Handing over the same message twice reaches WeChat once.
+        inbound: It reports what people write to the bot.
+        pace: The default pace (`None` = WeChat's customary one; see `wxrc_core.pace`). `"none"` = no limit.
+    """
+
+    login_kinds: tuple[str, ...] = ("web",)
+    content: frozenset[str] = frozenset({"text"})
+    rooms: bool = True
+    contacts: bool = False
+    mentions: bool = False
+    receipts: bool = True
+    deduplicates: bool = False
+    inbound: bool = True
+    pace: Literal["customary", "none"] = "customary"
+
+
+@frozen
+class Room:
+    """One room that the bot is in.
+
+    Attributes:
+        id: WeChat's id for it, never changing.
+        topic: Its name, as people see it. Two rooms may have the same one.
+    """
+
+    id: str
+    topic: str
+
+
+@frozen(kw_only=True)
+class Outgoing:
+    """One message on its way into the puppet.
+
+    Attributes:
+        msgid: The message's number, for a puppet that can deduplicate by it.
+        attempt: 1 for the first hand-over, then 2, ...
+        room_id: The room it goes to; empty if it goes to a person.
+        user_id: The person it goes to; empty if it goes to a room.
+        text: The text as the channel gave it, without mentions.
+        mention_names: Display names to mention. Where the puppet can mention for real and finds the name in the room, it does; else it
+            puts `@name` + U+2005 before the text (wire.md, roomSendText).
+        mention_id: WeChat id to mention for real; empty = none.
+    """
+
+    msgid: int
+    attempt: int
+    room_id: str = ""
+    user_id: str = ""
+    text: str = ""
+    mention_names: tuple[str, ...] = ()
+    mention_id: str = ""
+
+
+# -- outcomes of one hand-over: a puppet answers with exactly one of these ------------------------------------------------------
+
+
+@frozen
+class Accepted:
+    """The WeChat side accepted the message and named it.
+
+    Attributes:
+        receipt: The id that WeChat gave the message; never empty. An empty id is no receipt: answer `Unconfirmed`.
+        mention: `ok`; `not_in_room`: sent, but the one to mention is not in the room; `unknown`: sent, but there is no such person.
+    """
+
+    receipt: str
+    mention: Literal["ok", "not_in_room", "unknown"] = "ok"
+
+
+@frozen
+class NotSent:
+    """For certain nothing left the house (not connected, refused before sending). `retry` tells whether trying again can help."""
+
+    reason: str
+    retry: bool = False
+
+
+@frozen
+class Rejected:
+    """WeChat refused this content for good (a card refused, an image that is not there)."""
+
+    reason: str
+
+
+@frozen
+class Unconfirmed:
+    """It was handed over and nobody can say whether it arrived. What a runner assumes for every exception and time-out."""
+
+    reason: str
+
+
+SendOutcome: TypeAlias = Accepted | NotSent | Rejected | Unconfirmed
+
+
+# -- reports: what a puppet tells of the account. They are commands to the Bot aggregate ----------------------------------------
+# `at` is the puppet's clock (epoch ms), which the runner hands to it.
+
+
+@frozen(kw_only=True)
+class ReportQrCode:
+    """A QR code is shown. Scanning it logs the bot in.
+
+    Attributes:
+        text: What the code encodes.
+        expires_at: When it stops working (epoch ms).
+    """
+
+    at: int
+    text: str
+    expires_at: int
+
+
+@frozen(kw_only=True)
+class ReportScanned:
+    """Somebody scanned the code and has yet to confirm on the phone."""
+
+    at: int
+
+
+@frozen(kw_only=True)
+class ReportDigitsWanted:
+    """The phone shows digits that must be handed over. `wrong`: digits were handed over and were not right."""
+
+    at: int
+    wrong: bool = False
+
+
+@frozen(kw_only=True)
+class ReportLoggedIn:
+    """The account is logged in and can be used; said again after every reconnection.
+
+    Attributes:
+        wxid: WeChat's id of the account.
+        name: Its nickname.
+    """
+
+    at: int
+    wxid: str
+    name: str
+
+
+@frozen(kw_only=True)
+class ReportLoginFailed:
+    """This attempt to log in is over without success: refused on the phone, codes used up, account barred."""
+
+    at: int
+    reason: str
+
+
+@frozen(kw_only=True)
+class ReportLoggedOut:
+    """The account is no longer logged in here: kicked, signed out on the phone, session dead, or because we asked."""
+
+    at: int
+    reason: str
+
+
+@frozen(kw_only=True)
+class ReportLinkLost:
+    """The puppet cannot be reached, or refuses. The account may still be logged in; nothing can be sent until it says so again."""
+
+    at: int
+    reason: str
+
+
+@frozen(kw_only=True)
+class ReportRooms:
+    """The rooms the bot is in.
+
+    Attributes:
+        rooms: All rooms known now, not a difference.
+        complete: The list is known to be whole. Only then may a room be called not found (invariant 9).
+    """
+
+    at: int
+    rooms: tuple[Room, ...]
+    complete: bool
+
+
+@frozen(kw_only=True)
+class ReportMessage:
+    """Somebody wrote where the bot can read it. Not for what the bot itself wrote.
+
+    Attributes:
+        message_id: WeChat's id of the message: the same message told twice has the same id.
+        kind: `text`, `image`, `file`, `voice`, `app`, ...
+        text: The text; for other kinds whatever text WeChat gives with it.
+        from_id: WeChat id of the writer.
+        from_name: Display name of the writer.
+        room_id: Empty = a direct message.
+        room_topic: The room's name.
+        mentioned: The bot was mentioned.
+    """
+
+    at: int
+    message_id: str
+    kind: str
+    text: str
+    from_id: str
+    from_name: str = ""
+    room_id: str = ""
+    room_topic: str = ""
+    mentioned: bool = False
+
+
+@frozen(kw_only=True)
+class ReportReceipt:
+    """A late receipt: a message that was in doubt has turned up in WeChat after all (an echo, a delayed answer)."""
+
+    at: int
+    msgid: int
+    receipt: str = field()
+
+
+BotReport: TypeAlias = (
+    ReportQrCode
+    | ReportScanned
+    | ReportDigitsWanted
+    | ReportLoggedIn
+    | ReportLoginFailed
+    | ReportLoggedOut
+    | ReportLinkLost
+    | ReportRooms
+)
+Report: TypeAlias = BotReport | ReportMessage | ReportReceipt
