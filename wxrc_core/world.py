@@ -285,6 +285,10 @@ class World:
             if grant is not None:
                 yield chid, grant
 
+    def wants_everything(self, botcode: str) -> bool:
+        """Tell whether some channel asks for everything that is said where the bot can read it."""
+        return any(grant.inbound == "all" for _, grant in self._grants(botcode))
+
     def _resolve(self, effects: Iterable[Effect | Notify], recorded: Recorded) -> list[Effect]:
         resolved: list[Effect] = []
         for effect in effects:

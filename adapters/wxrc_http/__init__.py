@@ -1,0 +1,1 @@
+"""The wire in (wire.md, sections 1 and 2)."""

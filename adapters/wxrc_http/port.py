@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from attrs import frozen
+
 from wxrc_core.bot import Bot
 from wxrc_core.channel import Channel
 from wxrc_core.log import Recorded

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import ClassVar, Protocol
 
 from attrs import frozen
+
 from wxrc_core.puppet import Capabilities, Outgoing, Report, SendOutcome
 
 
