@@ -1,0 +1,43 @@
+"""The wire out: makes one attempt to post one callback to a channel and says how it ended (wire.md, section 3).
+
+Schedule, order, durability and retries are decided in the core and driven by a runner.
+"""
+
+from wxrc_webhook.answer import Acknowledged, Failed, Outcome
+from wxrc_webhook.errors import CallbackUrlError, WebhookError, WebhookSecretError
+from wxrc_webhook.guard import AllowPrivate, Network, check_url
+from wxrc_webhook.network import Resolver
+from wxrc_webhook.sender import ANSWER_LIMIT_BYTES, TIME_LIMIT_S, Attempt, WebhookSender
+from wxrc_webhook.signing import (
+    Callback,
+    CallbackFormat,
+    Encoded,
+    encode,
+    new_webhook_secret,
+    secret_bytes,
+    signature_headers,
+)
+
+__all__ = [
+    "ANSWER_LIMIT_BYTES",
+    "TIME_LIMIT_S",
+    "Acknowledged",
+    "AllowPrivate",
+    "Attempt",
+    "Callback",
+    "CallbackFormat",
+    "CallbackUrlError",
+    "Encoded",
+    "Failed",
+    "Network",
+    "Outcome",
+    "Resolver",
+    "WebhookError",
+    "WebhookSecretError",
+    "WebhookSender",
+    "check_url",
+    "encode",
+    "new_webhook_secret",
+    "secret_bytes",
+    "signature_headers",
+]
