@@ -1,0 +1,70 @@
+"""The file in which a simulated WeChat keeps itself.
+
+WAL with `synchronous=FULL`: what a call has written is still there after the power went, as WeChat itself would be.
+"""
+
+from pathlib import Path
+
+import apsw
+
+from wxrc_puppet.simulator.model import WorldError
+
+VERSION = 1
+
+TABLES = """
+CREATE TABLE account (
+    bot TEXT PRIMARY KEY, wxid TEXT NOT NULL, name TEXT NOT NULL, options TEXT NOT NULL,
+    session TEXT NOT NULL DEFAULT '',       -- SHA-256 of the credentials of the client that is logged in
+    since INTEGER NOT NULL, client INTEGER NOT NULL DEFAULT 0, kind TEXT NOT NULL DEFAULT '',
+    ended TEXT NOT NULL DEFAULT '', taken INTEGER NOT NULL DEFAULT 0, deduplicates INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+CREATE TABLE person (
+    bot TEXT NOT NULL, id TEXT NOT NULL, name TEXT NOT NULL, nr INTEGER NOT NULL, PRIMARY KEY (bot, id)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE room (
+    bot TEXT NOT NULL, id TEXT NOT NULL, topic TEXT NOT NULL, fault TEXT NOT NULL DEFAULT '', nr INTEGER NOT NULL,
+    PRIMARY KEY (bot, id)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE member (
+    bot TEXT NOT NULL, room_id TEXT NOT NULL, person_id TEXT NOT NULL, PRIMARY KEY (bot, room_id, person_id)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE message (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, bot TEXT NOT NULL, id TEXT NOT NULL UNIQUE,
+    room_id TEXT NOT NULL, user_id TEXT NOT NULL, place TEXT NOT NULL, from_id TEXT NOT NULL, from_name TEXT NOT NULL,
+    via TEXT NOT NULL, text TEXT NOT NULL, mentions TEXT NOT NULL, time INTEGER NOT NULL,
+    msgid INTEGER NOT NULL DEFAULT 0, attempt INTEGER NOT NULL DEFAULT 0, mention TEXT NOT NULL DEFAULT 'ok'
+) STRICT;
+CREATE INDEX message_chat ON message (bot, room_id, user_id, seq);
+CREATE INDEX message_via ON message (bot, via, seq);
+CREATE INDEX message_msgid ON message (bot, msgid) WHERE msgid <> 0;
+CREATE TABLE code (
+    token TEXT PRIMARY KEY, bot TEXT NOT NULL, state TEXT NOT NULL, expires_at INTEGER NOT NULL,
+    digits TEXT NOT NULL DEFAULT '', wrong INTEGER NOT NULL DEFAULT 0, nr INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX code_bot ON code (bot, nr);
+"""
+
+
+def open_file(path: Path) -> apsw.Connection:
+    """Open the file of a world, and lay it out where it is new.
+
+    Raises:
+        WorldError: It was written by a newer release.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    db = apsw.Connection(str(path))
+    db.set_busy_timeout(2000)
+    db.transaction_mode = "IMMEDIATE"
+    db.execute("PRAGMA journal_mode=WAL")
+    db.execute("PRAGMA synchronous=FULL")
+    with db:
+        found = db.pragma("user_version")
+        if found == 0:
+            db.execute(TABLES)
+            db.pragma("user_version", VERSION)
+    if found > VERSION:
+        db.close()
+        raise WorldError(
+            f"The simulator's file {path.name} has format {found}; this release knows {VERSION}: use a newer one."
+        )
+    return db
