@@ -10,7 +10,6 @@ from wxrc_webhook.network import Resolver
 from wxrc_webhook.sender import ANSWER_LIMIT_BYTES, TIME_LIMIT_S, Attempt, WebhookSender
 from wxrc_webhook.signing import (
     Callback,
-    CallbackFormat,
     Encoded,
     encode,
     new_webhook_secret,
@@ -25,7 +24,6 @@ __all__ = [
     "AllowPrivate",
     "Attempt",
     "Callback",
-    "CallbackFormat",
     "CallbackUrlError",
     "Encoded",
     "Failed",

@@ -18,11 +18,12 @@ import anyio
 import httpcore
 from attrs import Attribute, field, frozen
 
+from wxrc_core.channel import CallbackFormat
 from wxrc_webhook.answer import Answer, Outcome, judge
 from wxrc_webhook.errors import CallbackUrlError, WebhookError
 from wxrc_webhook.guard import AllowPrivate, Target, checked_target
 from wxrc_webhook.network import CheckedBackend, Resolver, system_resolver
-from wxrc_webhook.signing import Callback, CallbackFormat, encode, secret_bytes, signature_headers
+from wxrc_webhook.signing import Callback, encode, secret_bytes, signature_headers
 
 TIME_LIMIT_S: Final = 5.0
 ANSWER_LIMIT_BYTES: Final = 64 * 1024

@@ -26,15 +26,13 @@ import hashlib
 import hmac
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, Literal
+from typing import Any, Final
 from urllib.parse import urlencode
 
 from attrs import field, frozen
 
+from wxrc_core.channel import CallbackFormat
 from wxrc_webhook.errors import WebhookSecretError
-
-CallbackFormat = Literal["form", "json", "bracket"]
-"""How a channel wants its callbacks."""
 
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105  the marker of a secret, not one
 SECRET_MIN_BYTES: Final = 24
