@@ -1,0 +1,111 @@
+"""Figures of the SQLite store: `python bench/bench_store.py [--events N] [--backend asyncio|trio] [--dir DIR]`.
+
+Durable appends (synchronous=FULL, one event each, as an accepted request makes them) with 1, 64 and 256 waiters, and the rate at
+which a log is replayed: `read_all` pages, decoded to events. Medians of several passes; the folder should lie on a real disk.
+"""
+
+import argparse
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import anyio
+import apsw
+
+from wxrc_core.log import Appended, Entry
+from wxrc_core.message import MessageQueued
+from wxrc_store.sqlite import SqliteStore
+
+PASSES = 5
+APPENDS = {1: 500, 64: 10_000, 256: 20_000}
+PAGE = 5_000
+
+
+def event(number: int) -> MessageQueued:
+    """Return an event of a usual size."""
+    return MessageQueued(
+        at=1_790_000_000_000 + number,
+        chid="shop",
+        botcode="bot1",
+        txcode=f"tx{number:012d}",
+        interface="roomSendText",
+        digest="0123456789abcdef" * 4,
+        room_topic="客服一群",
+        text=f"您好，您的订单 {number} 已经发货，预计明天送达。",
+    )
+
+
+def entry(number: int) -> Entry:
+    """Return what an accepted request appends."""
+    return Entry(f"message/shop/20261124/tx{number:012d}", 0, (event(number),))
+
+
+async def appends(store: SqliteStore, waiters: int, events: int, first: int) -> float:
+    """Append one event at a time from so many tasks; return seconds per event."""
+    numbers = iter(range(first, first + events))
+
+    async def waiter() -> None:
+        for number in numbers:
+            (outcome,) = await store.append([entry(number)])
+            assert isinstance(outcome, Appended)
+
+    start = time.perf_counter()
+    async with anyio.create_task_group() as tasks:
+        for _ in range(waiters):
+            tasks.start_soon(waiter)
+    return (time.perf_counter() - start) / events
+
+
+async def replay(store: SqliteStore, events: int) -> float:
+    """Read a log of so many events from its beginning; return seconds per event."""
+    position = 0
+    start = time.perf_counter()
+    while position < events:
+        page = await store.read_all(position, min(PAGE, events - position))
+        position = page[-1].position
+    return (time.perf_counter() - start) / events
+
+
+async def main(events: int, folder: str) -> None:
+    """Measure and print."""
+    with tempfile.TemporaryDirectory(dir=folder, prefix="wxrc-bench-") as home:
+        async with SqliteStore(Path(home) / "events.db") as store:
+            written = 0
+            for waiters, number in APPENDS.items():
+                passes = []
+                for _ in range(PASSES):
+                    passes.append(await appends(store, waiters, number, written))
+                    written += number
+                show(f"durable append, {waiters} waiter{'s' * (waiters > 1)}", passes)
+            while written < events:
+                await store.append([entry(number) for number in range(written, min(written + 2000, events))])
+                written += 2000
+        for size in sorted({1_000, 100_000, events}):
+            passes = []
+            for _ in range(PASSES):
+                async with SqliteStore(Path(home) / "events.db") as store:
+                    passes.append(await replay(store, size))
+            show(f"replay of {size:,} events", passes)
+
+
+def show(what: str, passes: list[float]) -> None:
+    """Print the median of some passes (seconds per event)."""
+    median = statistics.median(passes)
+    print(f"{what:32} {median * 1e6:8.2f} µs an event  {1 / median:10,.0f} events/s", flush=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Figures of the SQLite store.")
+    parser.add_argument("--events", type=int, default=1_000_000, help="size of the biggest log that is replayed")
+    parser.add_argument("--backend", default="asyncio", choices=["asyncio", "trio"])
+    parser.add_argument("--dir", default=".", help="where to put the log; not a RAM disk")
+    arguments = parser.parse_args()
+    print(
+        f"{os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}, SQLite {apsw.sqlite_lib_version()},"
+        f" {arguments.backend}, {sys.platform}; medians of {PASSES} passes"
+    )
+    anyio.run(main, arguments.events, arguments.dir, backend=arguments.backend)
