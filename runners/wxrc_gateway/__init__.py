@@ -1,0 +1,14 @@
+"""The anyio runner: what other applications embed, and what the service is made of.
+
+    async with Gateway(store=SqliteStore("wxrc.db"), puppets={"simulator": kind}) as gateway:
+        await gateway.add_bot("demo", "simulator")
+        await gateway.login("demo")
+        record = await gateway.send_text("demo", "你好", room="客服一群", wait_s=5)
+
+It runs the same under asyncio and trio.
+"""
+
+from wxrc_gateway.admin import ChannelSecrets, PuppetKind, add_bot, add_channel, grant_bot
+from wxrc_gateway.gateway import Gateway
+
+__all__ = ["ChannelSecrets", "Gateway", "PuppetKind", "add_bot", "add_channel", "grant_bot"]

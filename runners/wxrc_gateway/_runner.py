@@ -1,0 +1,394 @@
+"""The runner: follows the log, folds it into a `World` and carries out the effects.
+
+Whatever happens takes the same way: a command meets the state (`decide`), its events are appended, the follower reads them back from the
+log in position order, folds them and carries out what follows. So it makes no difference who appended: this process, a `wxrc` command
+beside it, or this process before it was killed.
+"""
+
+import logging
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import anyio
+import anyio.abc
+import anyio.lowlevel
+import attrs
+import msgspec
+
+from wxrc_core import aggregate, bot, channel, delivery, effects, message
+from wxrc_core.errors import Refusal, Unavailable
+from wxrc_core.log import Appended, Entry
+from wxrc_core.puppet import NotSent, ReportReceipt, SendOutcome, Unconfirmed
+from wxrc_core.world import World
+from wxrc_gateway._client import BotClient, StoredSession
+from wxrc_gateway.admin import PuppetKind
+from wxrc_store.port import Store, Vault
+from wxrc_webhook import Acknowledged, Attempt, WebhookSender
+
+log = logging.getLogger("wxrc.gateway")
+
+PAGE = 1_000
+"""Events that are read from the log at once."""
+
+
+class Waiter:
+    """Somebody who waits for a message's end, to answer a request with it."""
+
+    def __init__(self) -> None:
+        self.users = 0
+        self.claims = 0  # outcomes being recorded as "answered": until they are durable there must be no other answer
+        self.ended = anyio.Event()
+        self.unclaimed = anyio.Event()
+
+
+class Runner:
+    """Runs the bots, queues and callbacks of one log, in one task group."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        vault: Vault,
+        puppets: Mapping[str, PuppetKind],
+        sender: WebhookSender,
+        clock: Callable[[], int],
+        public_url: str,
+        send_limit_s: float,
+    ) -> None:
+        self.world = World()
+        self.waiters: dict[str, Waiter] = {}
+        self.draining = False
+        self._busy = 0  # sends and posts under way
+        self._idle = anyio.Event()
+        self._store, self._vault, self._puppets, self._sender = store, vault, puppets, sender
+        self._clock, self._public_url, self._send_limit_s = clock, public_url, send_limit_s
+        self._clients: dict[str, BotClient] = {}
+        self._wakes: dict[tuple[str, ...], anyio.Event] = {}
+        self._secrets: dict[str, str] = {}
+        self._jitter = random.Random()  # noqa: S311 - spreads retries, protects nothing
+        self._progress = anyio.Event()
+
+    async def start(self, tasks: anyio.abc.TaskGroup) -> None:
+        """Replay the log, take up what a crash left undone, and begin to follow."""
+        self._tasks = tasks
+        while page := await self._store.read_all(self.world.position, 10 * PAGE):
+            for recorded in page:
+                self.world.fold(recorded)
+        tasks.start_soon(self._follow)
+        todo = self.world.resume(self._clock())
+        async with anyio.create_task_group() as first:
+            # What is no longer so (a client that ran, a send under way) is recorded before anybody can look or act on it.
+            for effect in todo:
+                if isinstance(effect, effects.Decide):
+                    first.start_soon(self._record, effect.stream, effect.command)
+        for effect in todo:
+            if not isinstance(effect, effects.Decide):
+                self._carry_out(effect)
+
+    # -- the log: follow it, append to it ---------------------------------------------------------------------------------------
+
+    async def _follow(self) -> None:
+        """Fold every event in position order, whoever appended it, and carry out what follows from it."""
+        while True:
+            try:
+                page = await self._store.read_all(self.world.position, PAGE)
+                if not page:
+                    await self._store.changed(self.world.position)
+                    continue
+            except Unavailable as error:
+                log.warning("the log cannot be read: %s", error)
+                await anyio.sleep(1)
+                continue
+            for recorded in page:
+                for effect in self.world.fold(recorded):
+                    self._carry_out(effect)
+                if self.waiters and recorded.stream in self.waiters:
+                    held = self.world.messages.get(recorded.stream)
+                    if held is None or held.state.state is message.MessageState.IN_DOUBT:
+                        self.waiters[recorded.stream].ended.set()
+            self._progress.set()
+            self._progress = anyio.Event()
+            await anyio.lowlevel.checkpoint()
+
+    async def progressed(self) -> None:
+        """Wait until the follower has folded something more."""
+        await self._progress.wait()
+
+    async def _reached(self, position: int) -> None:
+        while self.world.position < position:
+            await self._progress.wait()
+
+    async def execute(self, stream: str, command: Any) -> Sequence[Any]:
+        """Hand a command to the aggregate that has this stream; return the events it led to, durable and folded.
+
+        Raises:
+            Refusal: It cannot be done; nothing was recorded.
+            Unavailable: The store failed; read back before assuming anything.
+        """
+        held = self.world.held(stream)
+        if held is not None:
+            state, version = held.state, held.version
+        elif isinstance(command, aggregate.CREATING):
+            state, version = None, 0
+        else:
+            state, version = aggregate.fold(await self._store.read(stream))
+        while True:
+            events = aggregate.decide(state, command)
+            if not events:
+                return ()
+            [outcome] = await self._store.append([Entry(stream, version, events)])
+            if isinstance(outcome, Appended):
+                await self._reached(outcome.position + len(events) - 1)
+                return events
+            state, version = aggregate.fold(
+                await self._store.read(stream)
+            )  # somebody was quicker: decide again on what they did
+
+    async def _record(self, stream: str, command: Any) -> None:
+        """Execute a command that must not be lost, as often as the store needs."""
+        wait_s = 0.1
+        while True:
+            try:
+                with self._claim(stream, command) as claimed:
+                    await self.execute(stream, claimed)
+            except Refusal as refusal:
+                log.info("%s: %s", stream, refusal)  # it came too late: what it was about has changed since
+            except Unavailable as error:
+                log.warning("the store is not to be had, trying again: %s", error)
+                await anyio.sleep(wait_s)
+                wait_s = min(wait_s * 2, 5.0)
+                continue
+            return
+
+    @contextmanager
+    def _claim(self, stream: str, command: Any) -> Iterator[Any]:
+        """Where somebody waits to answer with a message's end, have the end recorded as answered, and make them wait until it is."""
+        waiter = self.waiters.get(stream)
+        if waiter is None or not hasattr(command, "answered"):
+            yield command
+            return
+        waiter.claims += 1
+        try:
+            yield attrs.evolve(command, answered=True)
+        finally:
+            waiter.claims -= 1
+            waiter.unclaimed.set()
+            waiter.unclaimed = anyio.Event()
+
+    # -- effects ----------------------------------------------------------------------------------------------------------------
+
+    def _carry_out(self, effect: effects.Effect) -> None:
+        match effect:
+            case effects.Decide(stream, command):
+                self._tasks.start_soon(self._record, stream, command)
+            case effects.Dispatch(botcode):
+                self._wake(("queue", botcode))
+            case effects.Flush(chid, botcode):
+                self._wake(("lane", chid, botcode))
+            case effects.Send():
+                self._busy += 1
+                self._tasks.start_soon(self._send, effect)
+            case effects.Post():
+                self._busy += 1
+                self._tasks.start_soon(self._post, effect)
+            case effects.StartPuppet(botcode):
+                self._start_puppet(botcode)
+            case effects.StopPuppet(botcode):
+                self._stop_puppet(botcode)
+            case effects.SignOut(botcode):
+                self._tasks.start_soon(self._sign_out, botcode)
+            case effects.ReleasePuppet(botcode):
+                self._tasks.start_soon(self._release, botcode)
+
+    def _wake(self, key: tuple[str, ...]) -> None:
+        """Wake the pump that has this key; the first call starts it."""
+        wake = self._wakes.get(key)
+        if wake is None:
+            self._wakes[key] = anyio.Event()
+            self._tasks.start_soon(self._pump, key)
+        else:
+            wake.set()
+
+    async def _pump(self, key: tuple[str, ...]) -> None:
+        """Do what the world says is next for a bot's queue or a channel's callbacks, then wait until something may be next again."""
+        ask = self.world.next_message if key[0] == "queue" else self.world.next_delivery
+        while True:
+            self._wakes[key] = wake = anyio.Event()
+            step = None if self.draining else ask(*key[1:], self._clock())  # type: ignore[arg-type,call-arg]
+            if isinstance(step, effects.Decide):
+                await self._record(step.stream, step.command)
+                continue
+            # Woken at least once a minute: a clock that was set back must not make anybody wait for ever.
+            with anyio.move_on_after(min(60.0, max(0.0, (step.until - self._clock()) / 1000)) if step else None):
+                await wake.wait()
+
+    def _done(self) -> None:
+        self._busy -= 1
+        if not self._busy:
+            self._idle.set()
+            self._idle = anyio.Event()
+
+    async def drain(self) -> None:
+        """Begin nothing new, and wait until the sends and posts that are under way have ended and are recorded."""
+        self.draining = True
+        while self._busy:
+            await self._idle.wait()
+
+    # -- sending ----------------------------------------------------------------------------------------------------------------
+
+    async def _send(self, effect: effects.Send) -> None:
+        """Hand a message to the puppet, once; whatever happens, record how it ended."""
+        try:
+            outcome = await self._hand_over(effect)
+            settle = message.Settle(
+                at=self._clock(),
+                attempt=effect.outgoing.attempt,
+                outcome=outcome,
+                resend=self.world.bots[effect.botcode].state.added.deduplicates,
+            )
+            await self._record(effect.stream, settle)
+        finally:
+            self._done()
+
+    async def _hand_over(self, effect: effects.Send) -> SendOutcome:
+        client = self._clients.get(effect.botcode)
+        if client is None or client.puppet is None:
+            return NotSent("the bot's client is not running", retry=True)
+        try:
+            with anyio.fail_after(self._send_limit_s):
+                outcome = await client.puppet.send(effect.outgoing)
+        except TimeoutError:
+            return Unconfirmed(f"no answer from the bot's client in {self._send_limit_s:g} s")
+        except Exception as error:
+            log.exception("the puppet of bot %s failed while sending message %s", effect.botcode, effect.outgoing.msgid)
+            return Unconfirmed(f"the bot's client failed while sending ({type(error).__name__})")
+        return outcome
+
+    async def _confirm(self, report: ReportReceipt) -> None:
+        """Take a late receipt for the message with this number."""
+        recorded = await self._store.at(report.msgid)
+        if recorded is not None and isinstance(recorded.event, message.MessageQueued):
+            await self._record(recorded.stream, message.Confirm(at=report.at, receipt=report.receipt))
+
+    # -- callbacks --------------------------------------------------------------------------------------------------------------
+
+    async def _post(self, effect: effects.Post) -> None:
+        """Post a callback, once; record how it ended."""
+        try:
+            settings = self.world.channels[effect.chid].state.settings
+            attempt = Attempt(
+                url=settings.callback_url,
+                webhook_id=delivery.webhook_id(effect.stream),
+                body=msgspec.json.decode(effect.body),
+                format=settings.callback_format,
+                channel_key=(await self.keys(effect.chid))[0],
+                webhook_secrets=tuple(await self._webhook_secrets(effect.chid)),
+                timestamp=self._clock() // 1000,
+                allow_private=settings.allow_private,
+            )
+            outcome = await self._sender.post(attempt)
+            if isinstance(outcome, Acknowledged):
+                await self._record(effect.stream, delivery.Succeed(at=self._clock(), attempt=effect.attempt))
+            else:
+                log.info("callback %s, attempt %d: %s", attempt.webhook_id, effect.attempt, outcome.reason)
+                miss = delivery.Miss(
+                    at=self._clock(),
+                    attempt=effect.attempt,
+                    reason=outcome.reason,
+                    retry_after_s=outcome.retry_after_s,
+                    gone=outcome.gone,
+                    jitter=self._jitter.random(),
+                )
+                await self._record(effect.stream, miss)
+        finally:
+            self._done()
+
+    # -- clients ----------------------------------------------------------------------------------------------------------------
+
+    def _start_puppet(self, botcode: str) -> None:
+        running = self._clients.get(botcode)
+        if running is not None and not running.scope.cancel_called and not running.ended.is_set():
+            return
+        kind = self._puppets.get(self.world.bots[botcode].state.added.puppet)
+        if kind is None:
+            log.error(
+                "bot %s has a puppet of kind %s, which this gateway does not know",
+                botcode,
+                self.world.bots[botcode].state.added.puppet,
+            )
+            return
+        client = self._clients[botcode] = BotClient(
+            botcode,
+            kind,
+            self._vault,
+            self.world,
+            clock=self._clock,
+            public_url=self._public_url,
+            record=self._record,
+            confirm=self._confirm,
+        )
+        self._tasks.start_soon(self._run_client, client, running)
+
+    async def _run_client(self, client: BotClient, before: BotClient | None) -> None:
+        if before is not None:
+            await before.ended.wait()  # two clients of one account would throw each other out
+        await client.run()
+
+    def _stop_puppet(self, botcode: str) -> None:
+        client = self._clients.get(botcode)
+        if client is not None:
+            client.scope.cancel()
+
+    async def _sign_out(self, botcode: str) -> None:
+        await self._end_client(botcode, "sign_out")
+        await StoredSession(self._vault, botcode).clear()
+        await self._record(bot.stream_name(botcode), bot.FinishLogout(at=self._clock()))
+
+    async def _release(self, botcode: str) -> None:
+        await self._end_client(botcode, "release")
+        await self._record(bot.stream_name(botcode), bot.FinishStop(at=self._clock()))
+
+    async def _end_client(self, botcode: str, how: str) -> None:
+        client = self._clients.get(botcode)
+        if client is None:
+            return
+        if client.puppet is not None:
+            try:
+                with anyio.fail_after(15):
+                    await getattr(client.puppet, how)()
+            except Exception as error:
+                # The client is let go of all the same: that is what was asked for.
+                log.warning(
+                    "bot %s: its client did not %s in good order (%s)",
+                    botcode,
+                    how.replace("_", " "),
+                    type(error).__name__,
+                )
+        client.scope.cancel()
+        await client.ended.wait()
+
+    # -- secrets ----------------------------------------------------------------------------------------------------------------
+
+    async def keys(self, chid: str) -> Sequence[str]:
+        """Return the KEYs that a channel may sign with now, the newest first."""
+        held = self.world.channels.get(chid)
+        ids = held.state.key_ids if held else ()
+        return [await self._secret(channel.key_name(chid, key_id)) for key_id in ids]
+
+    async def _webhook_secrets(self, chid: str) -> Sequence[str]:
+        ids = self.world.channels[chid].state.webhook_secret_ids
+        return [await self._secret(channel.webhook_secret_name(chid, secret_id)) for secret_id in ids]
+
+    async def _secret(self, name: str) -> str:
+        """Return a secret; its name says which version it is, so it may be kept."""
+        known = self._secrets.get(name)
+        if known is None:
+            found = await self._vault.get(name)
+            if found is None:
+                raise Unavailable(
+                    "a channel's secret is missing in the vault; restore the vault that belongs to this log"
+                )
+            known = self._secrets[name] = found.decode()
+        return known
