@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import httpcore
 import pytest
 from attrs import evolve
 from cryptography import x509
@@ -30,6 +31,7 @@ from wxrc_webhook import (
     WebhookSender,
     new_webhook_secret,
 )
+from wxrc_webhook.pools import PoolKey, Pools
 
 pytestmark = pytest.mark.anyio
 
@@ -293,6 +295,25 @@ async def test_connections_are_not_shared_between_policies(receiver: Receiver, s
     assert isinstance(outcome, Failed)
     assert "leads to 127.0.0.1" in outcome.reason
     assert len(receiver.received) == 1
+
+
+async def test_idle_connections_are_closed(receiver: Receiver) -> None:
+    """Connections to a receiver that has had nothing for a while are closed when others get something."""
+
+    def make(allow_private: AllowPrivate) -> httpcore.AsyncConnectionPool:
+        return httpcore.AsyncConnectionPool(network_backend=httpcore.AnyIOBackend())
+
+    pools = Pools(make, keep_alive_s=0)
+    key = PoolKey(True, "http", "127.0.0.1", receiver.port)
+    async with pools.use(key) as quiet, pools.use(key) as same:
+        await quiet.request("POST", receiver.url, content=b"")
+
+        assert same is quiet
+        assert len(quiet.connections) == 1
+    async with pools.use(PoolKey(False, "http", "127.0.0.1", receiver.port)) as other:
+        assert other is not quiet
+        assert quiet.connections == []
+    await pools.aclose()
 
 
 async def test_next_address(receiver: Receiver) -> None:

@@ -23,14 +23,11 @@ from wxrc_webhook.answer import Answer, Outcome, judge
 from wxrc_webhook.errors import CallbackUrlError, WebhookError
 from wxrc_webhook.guard import AllowPrivate, Target, checked_target
 from wxrc_webhook.network import CheckedBackend, Resolver, system_resolver
+from wxrc_webhook.pools import IDLE_CONNECTIONS, KEEP_ALIVE_S, PoolKey, Pools
 from wxrc_webhook.signing import Callback, encode, secret_bytes, signature_headers
 
 TIME_LIMIT_S: Final = 5.0
 ANSWER_LIMIT_BYTES: Final = 64 * 1024
-
-# Below the 5 s after which common servers close an idle connection, so that they do not close it under a callback.
-_KEEP_ALIVE_S: Final = 4.0
-_IDLE_CONNECTIONS: Final = 100
 
 
 def _visible_ascii(_attempt: object, _attribute: "Attribute[str]", value: str) -> None:
@@ -80,8 +77,9 @@ class Attempt:
 class WebhookSender:
     """Posts callbacks; an async context manager that works the same under asyncio and trio.
 
-    Connections are kept alive for a few seconds and shared only among channels with the same policy on private
-    networks, since each was checked under that policy when it was opened. No proxy is taken from the environment.
+    Connections are kept alive for a few seconds and shared only among channels with the same receiver and the same policy
+    on private networks, since each was checked under that policy when it was opened. No proxy is taken from the
+    environment.
     """
 
     def __init__(
@@ -105,23 +103,36 @@ class WebhookSender:
         self._answer_limit = answer_limit
         self._ssl_context = ssl_context
         self._resolve = resolve
-        self._pools: dict[AllowPrivate, httpcore.AsyncConnectionPool] | None = None
+        self._pools: Pools | None = None
 
     async def __aenter__(self) -> Self:
         """Get ready to post."""
-        self._ssl_context = self._ssl_context or httpcore.default_ssl_context()
-        self._resolve = self._resolve or system_resolver()
-        self._pools = {}
+        ssl_context = self._ssl_context or httpcore.default_ssl_context()
+        resolve = self._resolve or system_resolver()
+
+        def make(allow_private: AllowPrivate) -> httpcore.AsyncConnectionPool:
+            # No limit on connections: whoever waited for one would send a stale timestamp.
+            return httpcore.AsyncConnectionPool(
+                ssl_context=ssl_context,
+                max_connections=None,
+                max_keepalive_connections=IDLE_CONNECTIONS,
+                keepalive_expiry=KEEP_ALIVE_S,
+                network_backend=CheckedBackend(
+                    allow_private=allow_private, resolve=resolve, answer_limit=self._answer_limit
+                ),
+            )
+
+        self._pools = Pools(make)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close the connections. Attempts still under way fail."""
-        pools, self._pools = self._pools or {}, None
+        pools, self._pools = self._pools, None
         with anyio.CancelScope(shield=True):
-            for pool in pools.values():
-                await pool.aclose()
+            if pools is not None:
+                await pools.aclose()
 
     async def post(self, attempt: Attempt) -> Outcome:
         """Post a callback once and say how it ended; it takes no longer than the time limit.
@@ -133,6 +144,8 @@ class WebhookSender:
             TypeError: The body holds something that JSON has no word for.
             RuntimeError: The sender is not open.
         """
+        if self._pools is None:
+            raise RuntimeError("The sender is not open; use it with `async with WebhookSender() as sender`.")
         callback = Callback(webhook_id=attempt.webhook_id, body=attempt.body, format=attempt.format)
         encoded = encode(callback)
         headers = signature_headers(
@@ -143,36 +156,20 @@ class WebhookSender:
             webhook_secrets=attempt.webhook_secrets,
         )
         headers["Content-Type"] = encoded.content_type
-        pool = self._pool(attempt.allow_private)
         answer = Answer()
         try:
             target = checked_target(attempt.url, attempt.allow_private)
         except CallbackUrlError as error:
             answer.trouble = str(error)
         else:
+            key = PoolKey(attempt.allow_private, target.scheme, target.host, target.port)
             with anyio.move_on_after(self._time_limit_s) as limit:
-                await _exchange(pool, target, headers, encoded.body, answer)
+                async with self._pools.use(key) as pool:
+                    await _exchange(pool, target, headers, encoded.body, answer)
             if limit.cancelled_caught:
                 whole = "complete " if answer.status else ""
                 answer.trouble = f"no {whole}answer in {self._time_limit_s:g} s"
         return judge(answer, now=attempt.timestamp)
-
-    def _pool(self, allow_private: AllowPrivate) -> httpcore.AsyncConnectionPool:
-        if self._pools is None or self._resolve is None:
-            raise RuntimeError("The sender is not open; use it with `async with WebhookSender() as sender`.")
-        pool = self._pools.get(allow_private)
-        if pool is None:
-            # No limit on connections: it would let receivers that do not answer hold up those that do.
-            pool = self._pools[allow_private] = httpcore.AsyncConnectionPool(
-                ssl_context=self._ssl_context,
-                max_connections=None,
-                max_keepalive_connections=_IDLE_CONNECTIONS,
-                keepalive_expiry=_KEEP_ALIVE_S,
-                network_backend=CheckedBackend(
-                    allow_private=allow_private, resolve=self._resolve, answer_limit=self._answer_limit
-                ),
-            )
-        return pool
 
 
 async def _exchange(
