@@ -1,0 +1,95 @@
+"""Handing messages over, and the echoes that prove what an answer did not.
+
+WeChat shows an account its own messages too. Where a send came back without an id, or not at all, such an echo is the proof that it
+arrived after all, if it can belong to that send only: the same conversation, the same text, and no other message of late that was the same.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Literal
+
+import grpc
+from attrs import field, mutable
+
+from wxrc_core.puppet import Accepted, NotSent, Outgoing, SendOutcome, Unconfirmed
+from wxrc_puppet.wechaty import puppet_pb2 as pb
+from wxrc_puppet.wechaty._gateway import MESSAGE_SEND_TEXT, CallFailed, Gateway
+from wxrc_puppet.wechaty._mentions import mentions_of
+from wxrc_puppet.wechaty._rooms import Rooms
+
+_LIMIT_MS = 30_000
+_REMEMBERED = 1000
+
+
+@mutable
+class Send:
+    """One hand-over.
+
+    Attributes:
+        msgid: The message's number.
+        conversation: Where it went.
+        text: The text as it was handed over.
+        state: `open`: no answer yet. `known`: it has its receipt, or certainly did not go. `unconfirmed`: nobody can say.
+        echo: The id of the message that was seen while it was `open`.
+    """
+
+    msgid: int
+    conversation: str
+    text: str = field(repr=False)
+    state: Literal["open", "known", "unconfirmed"] = "open"
+    echo: str = ""
+
+
+class Sends:
+    """The hand-overs of one connection.
+
+    Args:
+        gateway: Where messages go.
+        rooms: The rooms that they can go to.
+        late: Called with a hand-over whose echo was seen before it was cut off.
+    """
+
+    def __init__(self, gateway: Gateway, rooms: Rooms, late: Callable[[Send], None]) -> None:
+        self._gateway = gateway
+        self._rooms = rooms
+        self._late = late
+        self._sends: deque[Send] = deque(maxlen=_REMEMBERED)
+
+    async def hand_over(self, message: Outgoing) -> SendOutcome:
+        """Send one message. Nothing has left until the last call; from then on only an id is a receipt."""
+        if message.room_id and self._rooms.unknown(message.room_id):
+            return NotSent("the account is not in this room")
+        try:
+            mentions = await mentions_of(message, self._rooms)
+        except CallFailed as failure:
+            return NotSent(str(failure), retry=True)
+        if not self._gateway.connected:
+            return NotSent("the connection to the Wechaty gateway broke before the message left", retry=True)
+        send = Send(message.msgid, message.room_id or message.user_id, mentions.text)
+        self._sends.append(send)
+        request = pb.Text(conversation_id=send.conversation, text=mentions.text, mentional_ids=mentions.ids)
+        reason = "the Wechaty gateway gave no message id"
+        try:
+            receipt = (await self._gateway.call(MESSAGE_SEND_TEXT, request, limit_ms=_LIMIT_MS)).id
+        except CallFailed as failure:
+            if failure.code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.UNIMPLEMENTED):
+                send.state = "known"
+                return NotSent(str(failure))
+            receipt, reason = "", str(failure)
+        except asyncio.CancelledError:
+            send.state = "unconfirmed"
+            if send.echo:
+                self._late(send)
+            raise
+        receipt = receipt or send.echo
+        send.state = "known" if receipt else "unconfirmed"
+        return Accepted(receipt, mentions.found) if receipt else Unconfirmed(reason)
+
+    def echoed(self, conversation: str, text: str, message_id: str) -> Send | None:
+        """Take a message of our own that turned up in WeChat; return the hand-over that it is the late proof of, or None."""
+        alike = [send for send in self._sends if send.conversation == conversation and send.text == text]
+        if len({send.msgid for send in alike}) != 1 or any(send.state == "known" for send in alike):
+            return None
+        alike[-1].echo = message_id
+        return alike[-1] if alike[-1].state == "unconfirmed" else None
