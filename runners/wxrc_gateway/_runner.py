@@ -56,6 +56,7 @@ class Runner:
         clock: Callable[[], int],
         public_url: str,
         send_limit_s: float,
+        passive: bool,
     ) -> None:
         self.world = World()
         self.waiters: dict[str, Waiter] = {}
@@ -63,7 +64,7 @@ class Runner:
         self._busy = 0  # sends and posts under way
         self._idle = anyio.Event()
         self._store, self._vault, self._puppets, self._sender = store, vault, puppets, sender
-        self._clock, self._public_url, self._send_limit_s = clock, public_url, send_limit_s
+        self._clock, self._public_url, self._send_limit_s, self._passive = clock, public_url, send_limit_s, passive
         self._clients: dict[str, BotClient] = {}
         self._wakes: dict[tuple[str, ...], anyio.Event] = {}
         self._secrets: dict[str, str] = {}
@@ -77,6 +78,8 @@ class Runner:
             for recorded in page:
                 self.world.fold(recorded)
         tasks.start_soon(self._follow)
+        if self._passive:
+            return
         todo = self.world.resume(self._clock())
         async with anyio.create_task_group() as first:
             # What is no longer so (a client that ran, a send under way) is recorded before anybody can look or act on it.
@@ -180,6 +183,8 @@ class Runner:
     # -- effects ----------------------------------------------------------------------------------------------------------------
 
     def _carry_out(self, effect: effects.Effect) -> None:
+        if self._passive:
+            return
         match effect:
             case effects.Decide(stream, command):
                 self._tasks.start_soon(self._record, stream, command)

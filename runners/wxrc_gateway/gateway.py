@@ -67,6 +67,7 @@ class Gateway:
         send_limit_s: float = 30.0,
         drain_limit_s: float = 10.0,
         sender: WebhookSender | None = None,
+        passive: bool = False,
     ) -> None:
         """Set up; nothing runs yet.
 
@@ -79,6 +80,7 @@ class Gateway:
             send_limit_s: How long a puppet may take for one send; then the message is in doubt (seconds).
             drain_limit_s: How long leaving waits for sends and callbacks that are under way (seconds).
             sender: What posts callbacks.
+            passive: Follow the log and write to it, but leave bots and callbacks to a gateway that runs elsewhere.
         """
         self.store = store
         self.vault: Vault = vault or getattr(store, "vault", None) or MemoryVault()
@@ -95,6 +97,7 @@ class Gateway:
             clock=clock,
             public_url=public_url.rstrip("/"),
             send_limit_s=send_limit_s,
+            passive=passive,
         )
 
     async def __aenter__(self) -> Self:

@@ -1,0 +1,1 @@
+"""The Starlette service and the `wxrc` command."""

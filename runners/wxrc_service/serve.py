@@ -1,0 +1,132 @@
+"""Running the service: the socket, the gateway, the web server, and going down in good order."""
+
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+
+import anyio
+import uvicorn
+from attrs import field, frozen
+from starlette.routing import BaseRoute
+
+from wxrc_core.errors import WxrcError
+from wxrc_gateway import Gateway
+from wxrc_puppet.simulator import World
+from wxrc_service.app import App
+from wxrc_service.data import DataDir
+from wxrc_service.puppets import kinds
+from wxrc_store.sqlite import SqliteStore
+
+
+@frozen(kw_only=True)
+class Settings:
+    """How a service runs.
+
+    Attributes:
+        data: Its data directory.
+        host: The address that it listens on.
+        port: The port; 0 = any that is free.
+        public_url: How browsers reach it; empty = by host and port.
+        answer_wait_ms: How long an answer waits for a message's end (ms).
+        drain_limit_s: How long going down waits for what is under way (seconds).
+    """
+
+    data: DataDir
+    host: str = "127.0.0.1"
+    port: int = 8080
+    public_url: str = ""
+    answer_wait_ms: int = 300
+    drain_limit_s: float = 10.0
+    extra: Sequence[BaseRoute] = field(default=())
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, which leaves the signals to us: we have to drain the gateway before the process ends."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(2048)
+    except OSError as error:
+        raise WxrcError(
+            f"cannot listen on {host} port {port}: {error.strerror}; choose another --host or --port"
+        ) from error
+    return listener
+
+
+@asynccontextmanager
+async def service(settings: Settings) -> AsyncIterator[tuple[Gateway, str]]:
+    """Run the whole service while inside: yield the gateway, which is up, and the URL at which the service is reached.
+
+    While the gateway is coming up or going down the server answers 503.
+
+    Raises:
+        WxrcError: It cannot run; the sentence says why.
+    """
+    settings.data.make()
+    with _listen(settings.host, settings.port) as listener:
+        port = listener.getsockname()[1]
+        shown = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 - compared, not bound
+        url = settings.public_url.rstrip("/") or f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
+        with settings.data.held(url), World(settings.data.world) as world:
+            gateway = Gateway(
+                store=SqliteStore(settings.data.log),
+                puppets=kinds(world),
+                public_url=url,
+                drain_limit_s=settings.drain_limit_s,
+            )
+            app = App(gateway, world, answer_wait_ms=settings.answer_wait_ms, extra=settings.extra)
+            config = uvicorn.Config(
+                app,
+                # Access logs would hold message texts (GET carries them in the query).
+                access_log=False,
+                log_config=None,
+                lifespan="off",
+                server_header=False,
+                timeout_graceful_shutdown=int(settings.drain_limit_s) or 1,
+            )
+            server = _Server(config)
+            async with anyio.create_task_group() as tasks:
+                stopped = anyio.Event()
+
+                async def run_server() -> None:
+                    try:
+                        await server.serve(sockets=[listener])
+                    finally:
+                        stopped.set()
+
+                tasks.start_soon(run_server)
+                try:
+                    async with gateway:
+                        yield gateway, url
+                        # The channels' answers first, then what the bots are doing.
+                        server.should_exit = True
+                        with anyio.move_on_after(settings.drain_limit_s + 1):
+                            await stopped.wait()
+                finally:
+                    server.should_exit = True
+
+
+async def serve(settings: Settings, ready: Callable[[Gateway, str], object]) -> None:
+    """Run the service until SIGTERM or SIGINT, then drain it.
+
+    Args:
+        settings: How it runs.
+        ready: Called once when it is up.
+    """
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with service(settings) as (gateway, url):
+            result = ready(gateway, url)
+            if hasattr(result, "__await__"):
+                await result
+            async for _ in signals:
+                break
