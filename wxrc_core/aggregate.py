@@ -12,14 +12,10 @@ from wxrc_core.log import Event, Recorded
 AGGREGATES = (bot, channel, delivery, inbound, message, operation)
 
 _DECIDE: dict[type, Callable[[Any, Any], tuple[Event, ...]]] = {
-    command: aggregate.decide  # type: ignore[attr-defined]
-    for aggregate in AGGREGATES
-    for command in aggregate.COMMANDS  # type: ignore[attr-defined]
+    command: aggregate.decide for aggregate in AGGREGATES for command in aggregate.COMMANDS
 }
 _EVOLVE: dict[type, Callable[[Any, Any], Any]] = {
-    event: aggregate.evolve  # type: ignore[attr-defined]
-    for aggregate in AGGREGATES
-    for event in aggregate.TRIGGERS  # type: ignore[attr-defined]
+    event: aggregate.evolve for aggregate in AGGREGATES for event in aggregate.TRIGGERS
 }
 
 CREATING = (bot.Add, channel.Add, delivery.Create, inbound.Receive, message.Queue, operation.Accept)

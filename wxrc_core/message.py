@@ -51,6 +51,9 @@ FINAL = frozenset(
     }
 )
 
+ENDED = FINAL | {MessageState.IN_DOUBT}
+"""The states that a channel is told of."""
+
 TRANSITIONS = (
     {"trigger": "queued", "source": "new", "dest": "queued"},
     {"trigger": "attempted", "source": "queued", "dest": "attempted"},

@@ -1,6 +1,6 @@
 """Everything that is open, folded from the log in position order, and what must be done about it.
 
-A runner replays the log into a `World`, throwing the effects away; asks `resume` once for what a crash may have left undone; and from
+A runner hands the log as it finds it to `replay`; asks `resume` once for what a crash may have left undone; and from
 then on folds each new event and carries out the effects that this returns. All that the runner adds is time, chance and the calls to the
 outside.
 
@@ -63,6 +63,7 @@ class World:
         self._lanes: dict[tuple[str, str], Lane] = {}
         self._operations: dict[str, dict[int, operation.OperationAccepted]] = {}
         self._uncreated: dict[str, delivery.Create] = {}
+        self._replaying = False
         self._topics: dict[str, tuple[dict[str, str], dict[str, list[str]]]] = {}
         self._folds: dict[type, Callable[[Recorded], Sequence[Effect]]] = {
             **dict.fromkeys(bot.TRIGGERS, self._fold_bot),
@@ -77,6 +78,15 @@ class World:
         """Take in the next event of the log and return what must be done about it."""
         self.position = recorded.position
         return self._folds[recorded.event.__class__](recorded)
+
+    def replay(self, page: Iterable[Recorded]) -> None:
+        """Take in events that happened before this runner came up; nothing is done about them before `resume` is asked."""
+        folds = self._folds
+        self._replaying = True
+        for recorded in page:
+            self.position = recorded.position
+            folds[recorded.event.__class__](recorded)
+        self._replaying = False
 
     def held(self, stream: str) -> Held | None:
         """Return the open aggregate that has this stream, or None: it is closed, or not there."""
@@ -183,6 +193,8 @@ class World:
             queue.in_flight = ""
         if state.state in message.FINAL:
             del self.messages[stream]
+        if self._replaying and (state.state not in message.ENDED or event.answered):
+            return ()  # nobody is to be told of it, and nothing else is done during a replay
         return self._resolve(message.react(state, event, stream, held.position), recorded)
 
     def next_message(self, botcode: str, now: int) -> Decide | Wait | None:

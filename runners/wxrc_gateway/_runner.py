@@ -74,9 +74,8 @@ class Runner:
     async def start(self, tasks: anyio.abc.TaskGroup) -> None:
         """Replay the log, take up what a crash left undone, and begin to follow."""
         self._tasks = tasks
-        while page := await self._store.read_all(self.world.position, 10 * PAGE):
-            for recorded in page:
-                self.world.fold(recorded)
+        while page := await self._store.read_all(self.world.position, PAGE):
+            self.world.replay(page)
         tasks.start_soon(self._follow)
         if self._passive:
             return

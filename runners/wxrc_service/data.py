@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from attrs import frozen
 
@@ -70,7 +71,9 @@ class DataDir:
             WxrcError: There is none.
         """
         if not self.log.exists():
-            raise WxrcError(f"there is no WXRC data in {self.path}; name the directory with --data, or begin with `wxrc channel add`")
+            raise WxrcError(
+                f"there is no WXRC data in {self.path}; name the directory with --data, or begin with `wxrc channel add`"
+            )
 
     def holder(self) -> Holder | None:
         """Return the service that runs on this directory, or None."""
@@ -104,18 +107,24 @@ class DataDir:
         Raises:
             InUse: Another one holds it.
         """
-        file = self._lock.open("a+")
-        try:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                other = self._read()
-                raise InUse(
-                    f"a wxrc service (process {other.pid}, {other.url}) runs on {self.path} already; stop it, or choose another --data"
-                ) from None
+        with self._lock.open("a+") as file:
+            self._take(file)
             file.truncate(0)
             file.write(json.dumps({"pid": os.getpid(), "url": url, "since": time.time_ns() // 1_000_000}))
             file.flush()
             yield
-        finally:
-            file.close()
+
+    def _take(self, file: TextIO) -> None:
+        for attempt in range(10):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                # A command that only looks who is there holds it for a moment.
+                if attempt == 9:
+                    other = self._read()
+                    raise InUse(
+                        f"a wxrc service (process {other.pid}, {other.url}) runs on {self.path} already; "
+                        "stop it, or choose another --data"
+                    ) from None
+                time.sleep(0.05)
