@@ -70,9 +70,9 @@ class BotClient:
         wait_s = FIRST_WAIT_S
         try:
             with self.scope:
-                while (held := self._world.bots.get(self.botcode)) is not None and held.state.running:
+                while self._meant_to_run():
                     reason = await self._run_once()
-                    if reason is None:
+                    if not self._meant_to_run():
                         return
                     if self._world.bots[self.botcode].state.client.link:
                         wait_s = FIRST_WAIT_S  # it had worked in between
@@ -83,8 +83,12 @@ class BotClient:
             self.puppet = None
             self.ended.set()
 
-    async def _run_once(self) -> str | None:
-        """Run one puppet to its end; return why it failed, or None where it ended in good order."""
+    def _meant_to_run(self) -> bool:
+        the_bot = self._world.bots[self.botcode].state
+        return bool(the_bot.running and not the_bot.ending)
+
+    async def _run_once(self) -> str:
+        """Run one puppet to its end; return why it ended, for the case that it did not report an end itself."""
         try:
             raw = await self._vault.get(options_name(self.botcode))
             context = PuppetContext(
@@ -105,7 +109,7 @@ class BotClient:
             return f"the puppet failed ({type(error).__name__})"
         finally:
             self.puppet = None
-        return None
+        return "the client ended without saying why"
 
     async def _report(self, report: AnyReport) -> None:
         """Take a report; return when it is durable."""

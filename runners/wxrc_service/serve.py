@@ -92,7 +92,7 @@ async def service(settings: Settings) -> AsyncIterator[tuple[Gateway, str]]:
                 log_config=None,
                 lifespan="off",
                 server_header=False,
-                timeout_graceful_shutdown=int(settings.drain_limit_s) or 1,
+                timeout_graceful_shutdown=2,  # an open page must not hold up the way down
             )
             server = _Server(config)
             async with anyio.create_task_group() as tasks:
