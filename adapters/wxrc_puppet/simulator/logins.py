@@ -37,8 +37,9 @@ class Logins:
         shown = f"{secrets.randbelow(1_000_000):06}" if digits else ""
         with self._db:
             self._db.execute(
-                "UPDATE code SET state = 'withdrawn' WHERE bot = ? AND state IN ('shown', 'scanned', 'digits', 'confirmed')",
-                (bot,),
+                "UPDATE code SET state = 'withdrawn' WHERE bot = ?"
+                " AND (state IN ('shown', 'scanned', 'digits') AND expires_at > ? OR state = 'confirmed')",
+                (bot, self._clock()),
             )
             nr = self._db.execute("SELECT coalesce(max(nr), 0) + 1 FROM code WHERE bot = ?", (bot,)).get
             self._db.execute(

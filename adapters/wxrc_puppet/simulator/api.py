@@ -1,0 +1,180 @@
+"""The simulator's JSON API: read what reached WeChat, and be the people there.
+
+| call | body | answer |
+| --- | --- | --- |
+| `GET /sim/api/{bot}` | | the account, its rooms and people |
+| `GET /sim/api/{bot}/record` | | `{"record": [...]}`: what the bot's client wrote and really reached WeChat, in order |
+| `POST /sim/api/{bot}/say` | `{"room" or "user", "from", "text"}` | `{"msgid": ...}`: somebody writes (`Messages.say`) |
+| `POST /sim/api/{bot}/kick` | | `{"done": true}` if somebody was logged in: another device logs in |
+| `POST /sim/api/{bot}/logout` | | the same: the account signs the client out on its phone |
+| `POST /sim/api/{bot}/addRoom` | `{"topic"}` | the room; others may have the same topic |
+| `POST /sim/api/{bot}/changeRoom` | `{"room", "topic"?, "fault"?}` | the room, renamed or with a fault (`options.FAULTS`) |
+| `POST /sim/api/{bot}/dissolveRoom` | `{"room"}` | `{"done": true}` |
+
+Whatever cannot be done is answered with `{"error": sentence}` that names the field and what would be right, and 400, 404, 403
+(sent by another site's page), 405, 413 or 503.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeAlias
+
+import apsw
+import msgspec
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from wxrc_puppet.simulator.http import BODY_LIMIT, HEADERS, METHODS, TooLarge, is_cross_site, read_body
+from wxrc_puppet.simulator.model import Account, Message, RoomView, WorldError
+from wxrc_puppet.simulator.world import World
+
+Body: TypeAlias = Mapping[str, str]
+Call: TypeAlias = Callable[[World, Account, Body], dict[str, Any]]
+
+
+def api_routes(world: World) -> list[BaseRoute]:
+    """Return the routes of the JSON API."""
+
+    async def answer(request: Request) -> Response:
+        return await _guarded(lambda: _answer(world, request))
+
+    async def nothing(request: Request) -> Response:
+        return _error(404, f"There is no such call; there are {', '.join(CALLS)}.")
+
+    return [
+        Route("/sim/api/{bot}", answer, methods=METHODS),
+        Route("/sim/api/{bot}/{call}", answer, methods=METHODS),
+        Route("/sim/api/{rest:path}", nothing, methods=METHODS),
+    ]
+
+
+async def _guarded(answer: Callable[[], Awaitable[Response]]) -> Response:
+    try:
+        return await answer()
+    except WorldError as error:
+        return _error(404 if error.missing else 400, str(error))
+    except TooLarge:
+        return _error(413, f"The body must have at most {BODY_LIMIT} bytes.")
+    except apsw.Error:
+        return _error(503, "The simulator's file cannot be used now; try again later.")
+
+
+async def _answer(world: World, request: Request) -> Response:
+    name = request.path_params.get("call", "")
+    if name not in CALLS:
+        raise WorldError(f"There is no such call; there are {', '.join(filter(None, CALLS))}.", missing=True)
+    method, call = CALLS[name]
+    if request.method != method and (request.method, method) != ("HEAD", "GET"):
+        return _error(405, f"{name or 'This'} must be called with {method}.", {"Allow": method})
+    if method == "POST" and is_cross_site(request):
+        return _error(403, "Origin must be this site's own: another site's page sent this request.")
+    account = world.account(request.path_params["bot"])
+    if account is None:
+        raise WorldError("bot must be the code of a simulated bot; there is no such bot.", missing=True)
+    body = await _body(request) if method == "POST" else {}
+    return JSONResponse(call(world, account, body), headers=HEADERS)
+
+
+async def _body(request: Request) -> Body:
+    """Read a JSON object whose values are strings; nothing at all counts as an empty one."""
+    raw = await read_body(request)
+    try:
+        body = msgspec.json.decode(raw) if raw.strip() else {}
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise WorldError("The body must be a JSON object in UTF-8.") from None
+    if not isinstance(body, dict):
+        raise WorldError("The body must be a JSON object.")
+    for field in FIELDS:
+        if not isinstance(body.get(field, ""), str):
+            raise WorldError(f"{field} must be a string.")
+    return body
+
+
+def _error(status: int, sentence: str, headers: Mapping[str, str] | None = None) -> Response:
+    return JSONResponse({"error": sentence}, status, headers={**HEADERS, **(headers or {})})
+
+
+# -- the calls -----------------------------------------------------------------------------------------------------------
+
+
+def _state(world: World, account: Account, body: Body) -> dict[str, Any]:
+    code = world.logins.open_code(account.bot)
+    return {
+        "bot": account.bot,
+        "wxid": account.wxid,
+        "name": account.name,
+        "state": "login" if account.logged_in else "awaiting_qr" if code else "logout",
+        "since": account.since,
+        "connected": world.is_connected(account.bot),
+        "rooms": [_room(room) for room in world.directory.rooms(account.bot)],
+        "people": [{"id": person.id, "name": person.name} for person in world.directory.people(account.bot)],
+    }
+
+
+def _record(world: World, account: Account, body: Body) -> dict[str, Any]:
+    return {"record": [_written(message) for message in world.messages.record(account.bot)]}
+
+
+def _say(world: World, account: Account, body: Body) -> dict[str, Any]:
+    for field in ("text",):
+        if field not in body:
+            raise WorldError(f"{field} is missing: it must be what the person writes.")
+    message = world.messages.say(
+        account.bot, body["text"], room=body.get("room", ""), user=body.get("user", ""), sender=body.get("from", "")
+    )
+    return {"msgid": message.id, "time": message.time, "from": message.from_name, "mentions": list(message.mentions)}
+
+
+def _kick(world: World, account: Account, body: Body) -> dict[str, Any]:
+    return {"done": world.logins.kick(account.bot)}
+
+
+def _log_out(world: World, account: Account, body: Body) -> dict[str, Any]:
+    return {"done": world.logins.sign_out_on_phone(account.bot)}
+
+
+def _add_room(world: World, account: Account, body: Body) -> dict[str, Any]:
+    return _room(world.directory.add_room(account.bot, body.get("topic", "")))
+
+
+def _change_room(world: World, account: Account, body: Body) -> dict[str, Any]:
+    room = world.directory.find_room(account.bot, body.get("room", ""))
+    return _room(world.directory.change_room(account.bot, room.id, topic=body.get("topic"), fault=body.get("fault")))
+
+
+def _dissolve_room(world: World, account: Account, body: Body) -> dict[str, Any]:
+    world.directory.dissolve_room(account.bot, world.directory.find_room(account.bot, body.get("room", "")).id)
+    return {"done": True}
+
+
+def _room(room: RoomView) -> dict[str, Any]:
+    return {"id": room.id, "topic": room.topic, "fault": room.fault}
+
+
+def _written(message: Message) -> dict[str, Any]:
+    return {
+        "room": message.place if message.room_id else "",
+        "roomId": message.room_id,
+        "user": message.place if message.user_id else "",
+        "userId": message.user_id,
+        "text": message.text,
+        "mentions": list(message.mentions),
+        "msgid": message.id,
+        "time": message.time,
+        "gatewayMsgid": message.msgid,
+        "attempt": message.attempt,
+    }
+
+
+FIELDS = ("room", "user", "from", "text", "topic", "fault")
+
+CALLS: dict[str, tuple[str, Call]] = {
+    "": ("GET", _state),
+    "record": ("GET", _record),
+    "say": ("POST", _say),
+    "kick": ("POST", _kick),
+    "logout": ("POST", _log_out),
+    "addRoom": ("POST", _add_room),
+    "changeRoom": ("POST", _change_room),
+    "dissolveRoom": ("POST", _dissolve_room),
+}

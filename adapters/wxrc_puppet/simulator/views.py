@@ -1,0 +1,126 @@
+"""What the simulator's pages show: values for the templates, read from the world."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta, timezone
+
+from attrs import frozen
+
+from wxrc_puppet.simulator.model import Account, Message, Person
+from wxrc_puppet.simulator.world import World
+
+CHINA = timezone(timedelta(hours=8), "Asia/Shanghai")
+COLOURS = 8
+PAUSE_MS = 5 * 60_000
+"""After so long a pause a chat shows the time again, as WeChat does."""
+
+
+@frozen
+class Line:
+    """One chat in the list of chats.
+
+    Attributes:
+        path: The last part of its page's address.
+        name: The room's topic or the person's name.
+        room: It is a room.
+        members: How many people a room has, the account included.
+        fault: What is wrong with the room.
+        last: What was written last, in one line; empty = nothing.
+        when: When that was.
+        mentioned: That mentions the account.
+    """
+
+    path: str
+    name: str
+    room: bool
+    members: int
+    fault: str
+    last: str
+    when: str
+    mentioned: bool
+
+
+@frozen
+class Bubble:
+    """One message in a chat.
+
+    Attributes:
+        message: The message.
+        mine: The account wrote it.
+        reminded: Names of those who are mentioned for real.
+        time: The time to show above it; empty = none.
+        iso: Its time for machines.
+    """
+
+    message: Message
+    mine: bool
+    reminded: str
+    time: str
+    iso: str
+
+
+def chat_lines(world: World, account: Account) -> list[Line]:
+    """Return the account's chats, those with the newest messages first."""
+    lines: list[tuple[int, Line]] = []
+    for room in world.directory.rooms(account.bot):
+        last = world.messages.chat(account.bot, room_id=room.id, limit=1)
+        members = len(world.directory.members(account.bot, room.id)) + 1
+        lines.append(_line(world, account, f"room/{room.id}", room.topic, last, members=members, fault=room.fault))
+    for person in world.directory.people(account.bot):
+        last = world.messages.chat(account.bot, user_id=person.id, limit=1)
+        lines.append(_line(world, account, f"user/{person.id}", person.name, last))
+    return [line for _, line in sorted(lines, key=lambda pair: -pair[0])]
+
+
+def _line(
+    world: World, account: Account, path: str, name: str, last: Sequence[Message], *, members: int = 0, fault: str = ""
+) -> tuple[int, Line]:
+    text, when, seq, mentioned = "", "", 0, False
+    if last:
+        [message] = last
+        mentioned = account.wxid in message.mentions
+        who = f"{message.from_name}: " if members and message.via == "person" else ""
+        text = " ".join(f"{who}{message.text[:80]}".split())
+        when, seq = clock_time(message.time, world.clock()), message.seq
+    return seq, Line(path, name, members > 0, members, fault, text, when, mentioned)
+
+
+def bubbles(world: World, account: Account, messages: Sequence[Message]) -> list[Bubble]:
+    """Return the messages of a chat as they stand on the screen."""
+    names = {person.id: person.name for person in (*world.directory.people(account.bot), me(account))}
+    shown: list[Bubble] = []
+    before = 0
+    for message in messages:
+        pause = message.time - before > PAUSE_MS
+        reminded = "、".join(names.get(wxid, wxid) for wxid in message.mentions)
+        time = clock_time(message.time, world.clock()) if pause else ""
+        shown.append(Bubble(message, message.via != "person", reminded, time, _iso(message.time)))
+        before = message.time
+    return shown
+
+
+def me(account: Account) -> Person:
+    """Return the account itself as one of the people."""
+    return Person(account.wxid, account.name)
+
+
+def clock_time(at: int, now: int) -> str:
+    """Return a time of day in China, with the date where it is not today's."""
+    then, today = (datetime.fromtimestamp(ms / 1000, CHINA) for ms in (at, now))
+    if then.date() == today.date():
+        return f"{then:%H:%M}"
+    return f"{then:%m-%d %H:%M}" if then.year == today.year else f"{then:%Y-%m-%d %H:%M}"
+
+
+def colour(name: str) -> int:
+    """Return a colour for a name's picture, always the same one."""
+    return sum(name.encode()) % COLOURS
+
+
+def initial(name: str) -> str:
+    """Return the character for a name's picture: the last one of a Chinese name, else the first."""
+    name = name.strip() or "?"
+    return name[-1] if name[-1] > "\u2e80" and len(name) <= 4 else name[0].upper()
+
+
+def _iso(at: int) -> str:
+    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds")
