@@ -4,12 +4,14 @@ from pathlib import Path
 
 import pytest
 import trio
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
+from grpc_tools import protoc
 
 from tests.wechaty import certificates
 from wxrc_core.puppet import NotSent, Outgoing, Report
 from wxrc_core.testing.puppet_driver import MemorySlot
 from wxrc_puppet.port import PuppetContext, PuppetError
-from wxrc_puppet.wechaty import WechatyPuppet, parse_options
+from wxrc_puppet.wechaty import WechatyPuppet, parse_options, puppet_pb2
 
 RIGHT = {"endpoint": "127.0.0.1:8788", "token": "insecure_secret"}
 
@@ -106,6 +108,23 @@ def test_trio_is_refused() -> None:
             await puppet(RIGHT).run(nothing)
 
     trio.run(run)
+
+
+def test_generated_code_fits_the_proto_file(tmp_path: Path) -> None:
+    """`puppet_pb2.py` is what `puppet.proto` says, and loads with the oldest protobuf that we promise (6.30)."""
+    generated = Path(puppet_pb2.__file__)
+    described = tmp_path / "described"
+    folder = generated.parents[2]
+    proto = generated.with_name("puppet.proto")
+    assert 0 == protoc.main(["protoc", f"-I{folder}", f"--descriptor_set_out={described}", str(proto)])
+    [file] = FileDescriptorSet.FromString(described.read_bytes()).file
+    for field in (field for message in file.message_type for field in message.field):
+        field.ClearField("json_name")  # protoc derives it; generated code leaves it out
+    ours = FileDescriptorProto()
+    puppet_pb2.DESCRIPTOR.CopyToProto(ours)
+
+    assert file == ours
+    assert "# Protobuf Python Version: 6.30." in generated.read_text()
 
 
 @pytest.mark.anyio

@@ -203,7 +203,8 @@ const commands = {
       inviteeIdList: [BOT.id], inviterId: members[0], roomId: room, timestamp: Date.now(),
     })
   },
-  break_room: ({ room }) => world.mocker.cacheRoomPayload.set(room, undefined), // listed, but cannot be read
+  break_room: ({ room }) => { world.mocker.cacheRoomPayload.set(room, undefined) }, // listed, but cannot be read
+  mend_room: ({ room }) => { world.mocker.cacheRoomPayload.set(room, world.room(room).payload) },
   dirty: ({ type, id }) => world.puppet.dirtyPayload(type, id),
   topic: ({ room, topic }) => { world.room(room).payload.topic = topic }, // without any event
   alias: ({ room, who, alias }) => { world.aliases[`${room}/${who}`] = alias },
@@ -222,7 +223,7 @@ const commands = {
   record: () => ({ record: world.record }),
 }
 
-const answer = (object) => process.stdout.write(JSON.stringify(object ?? {}) + '\n')
+const answer = (object) => process.stdout.write(JSON.stringify(Object(object) === object ? object : {}) + '\n')
 
 process.on('unhandledRejection', (error) => process.stderr.write(`unhandled: ${error?.stack}\n`))
 

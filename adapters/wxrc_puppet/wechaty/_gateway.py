@@ -46,7 +46,8 @@ MESSAGE_PAYLOAD = Call("MessagePayload", pb.Message)
 MESSAGE_SEND_TEXT = Call("MessageSendText", pb.Sent)
 
 
-_ENDING_S = 0.2
+_ENDING_S = 0.3
+_CLOSED = "The connection to the Wechaty gateway was closed."
 
 
 class CallFailed(PuppetError):
@@ -79,6 +80,7 @@ class Gateway:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._closed = False
+        self._out: dict[Any, anyio.Event] = {}
         self._metadata = (("authorization", f"Wechaty {options.token}"),)
         settings: list[tuple[str, int | str]] = [
             # A gateway that hangs without closing its connection: noticed after 13 s also where nobody asks.
@@ -128,19 +130,23 @@ class Gateway:
         Raises:
             CallFailed: It came to nothing; whether it had an effect is not known.
         """
+        if self._closed:
+            raise CallFailed(_CLOSED, grpc.StatusCode.CANCELLED)
         method = self._channel.unary_unary(f"/wechaty.Puppet/{call.name}", _write, call.answer.FromString)  # type: ignore[attr-defined]
         limit_ms = limit_ms or self._options.answer_ms
-        try:
-            answer: Answer = await method(request or pb.Empty(), timeout=limit_ms / 1000, metadata=self._metadata)
-        except grpc.aio.AioRpcError as error:
-            raise self._explain(error, call.name, limit_ms) from None
-        except asyncio.CancelledError:
-            # Closing the channel cancels its calls, and gRPC shows that as if the waiting task had been cancelled.
-            if self._closed and not _being_cancelled():
-                raise CallFailed(
-                    "The connection to the Wechaty gateway was closed.", grpc.StatusCode.CANCELLED
-                ) from None
-            raise
+        out = method(request or pb.Empty(), timeout=limit_ms / 1000, metadata=self._metadata)
+        # A call that is awaited and cancelled raises a CancelledError of gRPC's own making, which no cancel scope knows as its
+        # own. So wait for its end beside it, and await it only then; if that wait is cancelled, the call ends by itself in time.
+        self._out[out] = ended = anyio.Event()
+        out.add_done_callback(lambda _: self._out.pop(out).set())
+        await ended.wait()
+        with anyio.CancelScope(shield=True):
+            try:
+                answer: Answer = await out
+            except grpc.aio.AioRpcError as error:
+                raise self._explain(error, call.name, limit_ms) from None
+            except asyncio.CancelledError:  # `close` cancels the calls that are still out
+                raise CallFailed(_CLOSED, grpc.StatusCode.CANCELLED) from None
         return answer
 
     async def ask(self, call: Call[Answer], request: Any = None) -> Answer | None:
@@ -173,24 +179,31 @@ class Gateway:
             stream.cancel()
 
     async def close(self) -> None:
-        """Close the connection, and with it whatever call is still out."""
+        """Close the connection. Calls that are still out get a moment to end, and are cancelled then.
+
+        gRPC ends a cancelled call in a thread of its own and then tells the event loop; if the loop is gone by then, the next
+        one that uses gRPC stumbles over it. So as few as possible are cancelled, and what was is waited for.
+        """
         self._closed = True
+        with anyio.move_on_after(_ENDING_S) as limit:
+            for ended in list(self._out.values()):
+                await ended.wait()
         await self._channel.close()
-        # gRPC ends cancelled calls in a thread of its own and then tells this event loop. If the loop is gone by then, the next
-        # one that uses gRPC stumbles over it; so give those calls (of which there is no public trace) a moment.
-        ending = [task for task in asyncio.all_tasks() if _belongs_to_grpc(task)]
+        await anyio.sleep(_ENDING_S if limit.cancelled_caught else 0)
+        ending = [task for task in asyncio.all_tasks() if _belongs_to_a_stream(task)]
         if ending:
             await asyncio.wait(ending, timeout=_ENDING_S)
 
     def _explain(self, error: grpc.aio.AioRpcError, name: str, limit_ms: int | None) -> CallFailed:
         code, gateway = error.code(), f"The Wechaty gateway at {self._options.endpoint}"
+        details = (error.details() or "").lower()
         if code is grpc.StatusCode.UNAUTHENTICATED:
             sentence = f"{gateway} refuses the token; option token must be the one that it was started with."
         elif code is grpc.StatusCode.ALREADY_EXISTS:
             sentence = f"{gateway} serves another client already, and it serves one at a time; stop the other one."
         elif code is grpc.StatusCode.DEADLINE_EXCEEDED:
             sentence = f"{gateway} did not answer {name} within {limit_ms} ms."
-        elif code is grpc.StatusCode.UNAVAILABLE and "handshake" in (error.details() or "").lower():
+        elif code is grpc.StatusCode.UNAVAILABLE and ("handshake" in details or "verification" in details):
             sentence = (
                 f"{gateway} showed no certificate that can be trusted; options tls, ca_file and server_name must fit"
                 " the certificate that it was started with."
@@ -228,10 +241,6 @@ def _write(message: Any) -> bytes:
     return bytes(message.SerializeToString())
 
 
-def _belongs_to_grpc(task: asyncio.Task[Any]) -> bool:
+def _belongs_to_a_stream(task: asyncio.Task[Any]) -> bool:
+    # There is no public trace of a cancelled stream that gRPC has yet to end; this task of its own is one.
     return getattr(task.get_coro(), "__qualname__", "").startswith("_AioCall.")
-
-
-def _being_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

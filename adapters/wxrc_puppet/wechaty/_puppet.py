@@ -41,7 +41,7 @@ from wxrc_puppet.wechaty._options import parse_options
 from wxrc_puppet.wechaty._rooms import Rooms
 from wxrc_puppet.wechaty._sends import Send, Sends
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("wxrc.puppet.wechaty")
 
 _START_MS = 20_000  # the gateway itself gives its client 15 s to start or stop
 _FIRST_EVENT_S = 5.0  # gateways of other makes may give no heartbeat on connecting
@@ -186,8 +186,9 @@ class WechatyPuppet:
                 await self._online.wait()
                 return False
         if self._code.text:
-            await self._end(
-                ReportLoginFailed(at=self._clock(), reason="the QR code expired and the gateway showed no other")
+            await self._report(
+                ReportLoginFailed(at=self._clock(), reason="the QR code expired and the gateway showed no other"),
+                last=True,
             )
             return True
         raise PuppetError(
@@ -270,7 +271,7 @@ class WechatyPuppet:
         elif status == ScanStatus.SCANNED and self._code.text:
             await self._report(ReportScanned(at=now))
         elif status == ScanStatus.CANCEL and self._code.text:
-            await self._end(ReportLoginFailed(at=now, reason="the login was refused on the phone"))
+            await self._report(ReportLoginFailed(at=now, reason="the login was refused on the phone"), last=True)
             return True
         return False
 
@@ -293,7 +294,7 @@ class WechatyPuppet:
         else:
             reason = "WeChat ended the login" + (f": {short(data)}" if short(data) else "")
         self._wxid = ""
-        await self._end(ReportLoggedOut(at=self._clock(), reason=reason))
+        await self._report(ReportLoggedOut(at=self._clock(), reason=reason), last=True)
         return True
 
     async def _written(self, message_id: str) -> None:
@@ -334,16 +335,11 @@ class WechatyPuppet:
             send.state = "known"
             await self._report(ReportReceipt(at=self._clock(), msgid=send.msgid, receipt=send.echo))
 
-    async def _report(self, report: Report) -> None:
-        """Report one thing after the other, and nothing after the end."""
+    async def _report(self, report: Report, *, last: bool = False) -> None:
+        """Report one thing after the other, and nothing after the last."""
         async with self._telling:
             if not self._ended:
-                await self._tell(report)
-
-    async def _end(self, report: Report) -> None:
-        async with self._telling:
-            if not self._ended:
-                self._ended = True
+                self._ended = last
                 await self._tell(report)
 
     def _progress(self, wait_ms: int) -> None:

@@ -22,8 +22,8 @@ from wxrc_puppet.wechaty._gateway import (
     for_each,
 )
 
-_AGAIN_S = 15.0
-"""Seconds until what could not be read is read again."""
+FIRST_AGAIN_S, LONGEST_AGAIN_S = 5.0, 300.0
+"""Seconds until what could not be read is read again; doubled each time."""
 
 Tell: TypeAlias = Callable[[tuple[Room, ...], bool], Awaitable[None]]
 
@@ -124,6 +124,7 @@ class Rooms:
             CallFailed: The connection is of no more use.
         """
         told: tuple[tuple[Room, ...], bool] | None = None
+        again_s = FIRST_AGAIN_S
         while True:
             await self._wanted.wait()
             self._wanted = anyio.Event()
@@ -141,10 +142,13 @@ class Rooms:
             if now != told:
                 await tell(*now)
                 told = now
+            if self._complete:
+                again_s = FIRST_AGAIN_S
             if self._all_wanted:
-                with anyio.move_on_after(_AGAIN_S):
+                with anyio.move_on_after(again_s):
                     await self._wanted.wait()
                 self._wanted.set()
+                again_s = min(2 * again_s, LONGEST_AGAIN_S)
 
     async def _read(self, everything: bool, some: dict[str, bool], *, ready: bool) -> None:
         for room_id in (room_id for room_id, past_cache in some.items() if past_cache):

@@ -67,8 +67,11 @@ class Sends:
         if not self._gateway.connected:
             return NotSent("the connection to the Wechaty gateway broke before the message left", retry=True)
         send = Send(message.msgid, message.room_id or message.user_id, mentions.text)
+        try:
+            request = pb.Text(conversation_id=send.conversation, text=mentions.text, mentional_ids=mentions.ids)
+        except ValueError:  # half a surrogate pair
+            return NotSent("the text holds a character that does not exist")
         self._sends.append(send)
-        request = pb.Text(conversation_id=send.conversation, text=mentions.text, mentional_ids=mentions.ids)
         reason = "the Wechaty gateway gave no message id"
         try:
             receipt = (await self._gateway.call(MESSAGE_SEND_TEXT, request, limit_ms=_LIMIT_MS)).id
