@@ -97,7 +97,7 @@ async def logs_in_by_code(driver: WeChatDriver) -> None:
 
         assert code.text
         assert code.expires_at > code.at
-        assert client.all(ReportLoggedIn) == []
+        assert [] == client.all(ReportLoggedIn)
 
         await driver.confirm(code.text)
         account = await client.until(ReportLoggedIn)
@@ -114,7 +114,7 @@ async def reports_a_refusal(driver: WeChatDriver) -> None:
         await client.ended.wait()
 
         assert failed.reason
-        assert client.all(ReportLoggedIn) == []
+        assert [] == client.all(ReportLoggedIn)
 
 
 async def issues_a_new_code_for_an_expired_one(driver: WeChatDriver) -> None:
@@ -152,7 +152,7 @@ async def stays_logged_in_when_released(driver: WeChatDriver) -> None:
         account = await first.until(ReportLoggedIn)
         await first.puppet.release()
 
-        assert first.all(ReportLoggedOut) == []
+        assert [] == first.all(ReportLoggedOut)
 
     await _logs_in_without_a_code(driver, session, account)
 
@@ -161,7 +161,7 @@ async def _logs_in_without_a_code(driver: WeChatDriver, session: Slot, account: 
     async with running(driver.puppet(session)) as client:
         again = await client.until(ReportLoggedIn)
 
-        assert client.all(ReportQrCode) == []
+        assert [] == client.all(ReportQrCode)
         assert (account.wxid, account.name) == (again.wxid, again.name)
 
 
@@ -186,7 +186,7 @@ async def needs_a_code_after_signing_out(driver: WeChatDriver) -> None:
     async with running(driver.puppet(session)) as again:
         await again.until(ReportQrCode)
 
-        assert again.all(ReportLoggedIn) == []
+        assert [] == again.all(ReportLoggedIn)
 
 
 async def reports_being_kicked(driver: WeChatDriver) -> None:
@@ -222,7 +222,7 @@ async def sends_text_to_a_room_once(driver: WeChatDriver) -> None:
 
         assert isinstance(outcome, Accepted), outcome
         assert outcome.receipt
-        assert outcome.mention == "ok"
+        assert "ok" == outcome.mention
         assert [Written(receipt=outcome.receipt, text="wxrc: to a room", room_id=driver.room.id)] == written
 
 
@@ -258,7 +258,7 @@ async def accepts_nothing_for_an_unknown_room(driver: WeChatDriver) -> None:
 
         assert not isinstance(outcome, Accepted)
         assert outcome.reason
-        assert await _written(driver, "wxrc: nowhere") == []
+        assert [] == await _written(driver, "wxrc: nowhere")
 
 
 async def sends_text_to_a_person(driver: WeChatDriver) -> None:
@@ -300,7 +300,7 @@ async def tells_that_the_mentioned_is_not_in_the_room(driver: WeChatDriver) -> N
         [written] = await _written(driver, "wxrc: elsewhere")
 
         assert Accepted(written.receipt, "not_in_room") == outcome
-        assert written.mentions == ()
+        assert () == written.mentions
         assert f"@{driver.outsider.name}{FAKE_MENTION_END}wxrc: elsewhere" == written.text
 
 
@@ -312,10 +312,10 @@ async def fakes_a_mention_of_nobody(driver: WeChatDriver) -> None:
         [written] = await _written(driver, "wxrc: hello")
 
         assert isinstance(outcome, Accepted), outcome
-        assert written.mentions == ()
+        assert () == written.mentions
         assert f"@查无此人{FAKE_MENTION_END}wxrc: hello" == written.text
         if client.puppet.capabilities.mentions:
-            assert outcome.mention == "unknown"
+            assert "unknown" == outcome.mention
 
 
 async def deduplicates(driver: WeChatDriver) -> None:
@@ -326,7 +326,7 @@ async def deduplicates(driver: WeChatDriver) -> None:
         second = await client.puppet.send(evolve(message, attempt=2))
 
         assert first == second
-        assert len(await _written(driver, "wxrc: only once")) == 1
+        assert 1 == len(await _written(driver, "wxrc: only once"))
 
 
 async def _written(driver: WeChatDriver, text: str) -> list[Written]:
@@ -344,7 +344,7 @@ async def reports_a_room_message_once(driver: WeChatDriver) -> None:
         message = await client.until_message("wxrc: 在吗？")
         later = await client.until_message("wxrc: later")
 
-        assert (message.kind, message.text) == ("text", "wxrc: 在吗？")
+        assert ("text", "wxrc: 在吗？") == (message.kind, message.text)
         assert (driver.member.id, driver.member.name) == (message.from_id, message.from_name)
         assert driver.room == Room(message.room_id, message.room_topic)
         assert not message.mentioned
@@ -369,7 +369,7 @@ async def reports_a_direct_message(driver: WeChatDriver) -> None:
         await driver.say("wxrc: 单独问一下")
         message = await client.until_message("wxrc: 单独问一下")
 
-        assert (message.room_id, message.room_topic) == ("", "")
+        assert ("", "") == (message.room_id, message.room_topic)
         assert driver.member.id == message.from_id
 
 

@@ -12,7 +12,7 @@
 | `POST /sim/api/{bot}/dissolveRoom` | `{"room"}` | `{"done": true}` |
 
 Whatever cannot be done is answered with `{"error": sentence}` that names the field and what would be right, and 400, 404, 403
-(sent by another site's page), 405, 413 or 503.
+(sent by another site's page), 405, 408, 413 or 503.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -24,7 +24,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from wxrc_puppet.simulator.http import BODY_LIMIT, HEADERS, METHODS, TooLarge, is_cross_site, read_body
+from wxrc_puppet.simulator.http import HEADERS, METHODS, BadBody, is_cross_site, read_body
 from wxrc_puppet.simulator.model import Account, Message, RoomView, WorldError
 from wxrc_puppet.simulator.world import World
 
@@ -53,8 +53,8 @@ async def _guarded(answer: Callable[[], Awaitable[Response]]) -> Response:
         return await answer()
     except WorldError as error:
         return _error(404 if error.missing else 400, str(error))
-    except TooLarge:
-        return _error(413, f"The body must have at most {BODY_LIMIT} bytes.")
+    except BadBody as error:
+        return _error(error.status, str(error))
     except apsw.Error:
         return _error(503, "The simulator's file cannot be used now; try again later.")
 
@@ -116,9 +116,8 @@ def _record(world: World, account: Account, body: Body) -> dict[str, Any]:
 
 
 def _say(world: World, account: Account, body: Body) -> dict[str, Any]:
-    for field in ("text",):
-        if field not in body:
-            raise WorldError(f"{field} is missing: it must be what the person writes.")
+    if "text" not in body:
+        raise WorldError("text is missing: it must be what the person writes.")
     message = world.messages.say(
         account.bot, body["text"], room=body.get("room", ""), user=body.get("user", ""), sender=body.get("from", "")
     )

@@ -3,10 +3,14 @@
 import re
 from urllib.parse import urlsplit
 
+import anyio
 from starlette.requests import Request
 
 BODY_LIMIT = 64 * 1024
 """Bytes in the body of a request, at most."""
+
+BODY_SECONDS = 15
+"""How long a body may take to come (s)."""
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
@@ -23,21 +27,36 @@ HEADERS = {
 }
 
 
-class TooLarge(Exception):
-    """The body has more than `BODY_LIMIT` bytes."""
+class BadBody(Exception):
+    """The body is too large or too slow to come.
+
+    Attributes:
+        status: The HTTP status that says so.
+    """
+
+    def __init__(self, sentence: str, status: int) -> None:
+        super().__init__(sentence)
+        self.status = status
 
 
 async def read_body(request: Request) -> bytes:
-    """Read a body of limited size.
+    """Read a body of limited size in limited time. What is a little too large is read to its end, so that its sender hears the answer.
 
     Raises:
-        TooLarge: It is larger.
+        BadBody: It is too large or too slow.
     """
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_LIMIT:
-            raise TooLarge
+    body, size = bytearray(), 0
+    with anyio.move_on_after(BODY_SECONDS) as limit:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size <= BODY_LIMIT:
+                body += chunk
+            elif size > 16 * BODY_LIMIT:
+                break
+    if limit.cancelled_caught:
+        raise BadBody(f"The body must come within {BODY_SECONDS} seconds.", 408)
+    if size > BODY_LIMIT:
+        raise BadBody(f"The body must have at most {BODY_LIMIT} bytes.", 413)
     return bytes(body)
 
 

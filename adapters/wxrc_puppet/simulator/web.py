@@ -28,7 +28,7 @@ from starlette.routing import BaseRoute, Route
 
 from wxrc_puppet.simulator.api import api_routes
 from wxrc_puppet.simulator.directory import by_id
-from wxrc_puppet.simulator.http import HEADERS, METHODS, TooLarge, is_cross_site, read_body
+from wxrc_puppet.simulator.http import HEADERS, METHODS, BadBody, is_cross_site, read_body
 from wxrc_puppet.simulator.model import OPEN, Account, Code, WorldError
 from wxrc_puppet.simulator.texts import Texts, texts_for
 from wxrc_puppet.simulator.views import bubbles, chat_lines, clock_time, colour, initial, me
@@ -121,8 +121,8 @@ class _Pages:
             except WorldError as error:
                 found = NOTHING if error.missing else ("wrong_title", "wrong_text", 400)
                 return self._trouble(request, Trouble(*found))
-            except (TooLarge, ValueError):  # ValueError: a form that is no UTF-8 or has too many fields
-                return self._trouble(request, Trouble("wrong_title", "wrong_text", 400))
+            except BadBody as error:
+                return self._trouble(request, Trouble("wrong_title", "wrong_text", error.status))
             except apsw.Error:
                 return self._trouble(request, Trouble("wrong_title", "closed_text", 503))
 
@@ -326,8 +326,11 @@ class _Pages:
 
 
 async def _form(request: Request) -> dict[str, str]:
-    body = (await read_body(request)).decode("ascii")
-    return dict(parse_qsl(body, keep_blank_values=True, encoding="utf-8", errors="strict", max_num_fields=20))
+    body = await read_body(request)
+    try:
+        return dict(parse_qsl(body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=20))
+    except ValueError:  # no UTF-8, or too many fields
+        raise Trouble("wrong_title", "wrong_text", 400) from None
 
 
 def _texts(request: Request) -> Texts:
