@@ -1,0 +1,222 @@
+"""JSON, read strictly: what two readers could understand differently is refused.
+
+A signature covers the text, an interface acts on what was read from it; so there must be one reading only. Beyond RFC 8259 this refuses
+repeated names in an object, nesting deeper than `MAX_DEPTH` and numbers without a finite value. It does take the escape of a lone
+surrogate, as JSON's grammar does; whoever uses such a string must refuse it (`wxrc_http.fields`).
+
+msgspec reads and silently keeps the last of repeated names. To find those cheaply, colons are counted: each member of an object has one,
+and so has each colon inside a string. If the text has just as many as what was read from it, nothing was dropped (3 us for a message). Only
+where the counts differ, or a colon may be written as an escape, or msgspec refuses the text, is it read again by the slower standard
+library, which tells what is wrong and where.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any, Final, Literal, NamedTuple, NoReturn
+
+import msgspec
+
+MAX_DEPTH: Final = 32
+"""How deep objects and arrays may be nested."""
+
+_BOM: Final = b"\xef\xbb\xbf"
+
+
+class Unreadable(ValueError):
+    """The text is not JSON as we read it.
+
+    Attributes:
+        why: What is wrong.
+        member: The name of the top-level member in which it is wrong; empty where it is outside of all.
+        name: The repeated name, where `why` is `repeated`.
+    """
+
+    def __init__(self, why: "Why", member: str = "", name: str = "") -> None:
+        super().__init__(why)
+        self.why = why
+        self.member = member
+        self.name = name
+
+
+Why = Literal["syntax", "not_utf8", "bom", "repeated", "depth", "number"]
+
+
+class Member(NamedTuple):
+    """One member of an object: its name, its value, and where the value's text begins and ends."""
+
+    name: str
+    value: Any
+    start: int
+    end: int
+
+
+def parse(raw: bytes) -> Any:
+    """Return what a JSON text says.
+
+    Raises:
+        Unreadable: It is not JSON as we read it.
+    """
+    try:
+        value = _decode(raw)
+        if b"\\u003" not in raw and raw.count(b":") == _colons(value, MAX_DEPTH):
+            return value
+    except (ValueError, RecursionError):  # msgspec's errors are ValueErrors, and so is a UnicodeDecodeError
+        pass
+    return _parse_slowly(raw)
+
+
+def members(text: str, at: int = 0) -> tuple[Sequence[Member], int]:
+    """Return the members of the object that begins at `at`, and where it ends.
+
+    Raises:
+        Unreadable: No readable object begins there.
+    """
+    found: list[Member] = []
+    at = _expect(text, at, "{")
+    if text.startswith("}", at):
+        return found, at + 1
+    while True:
+        if not text.startswith('"', at):
+            raise Unreadable("syntax")
+        name, at = _value(text, at, "")
+        at = _expect(text, at, ":")
+        value, end = _value(text, at, name)
+        found.append(Member(name, value, at, end))
+        at = _skip(text, end)
+        if text.startswith("}", at):
+            return found, at + 1
+        at = _expect(text, at, ",")
+
+
+def _colons(value: Any, depth: int) -> int:
+    """Count the colons that the shortest text of a value has: one for each member, and those in strings."""
+    if not depth:
+        raise RecursionError
+    kind = value.__class__
+    if kind is dict:
+        total = len(value)
+        for name, item in value.items():
+            total += name.count(":")
+            if item.__class__ is str:
+                total += item.count(":")
+            elif item.__class__ is dict or item.__class__ is list:
+                total += _colons(item, depth - 1)
+        return total
+    if kind is list:
+        total = 0
+        for item in value:
+            if item.__class__ is str:
+                total += item.count(":")
+            elif item.__class__ is dict or item.__class__ is list:
+                total += _colons(item, depth - 1)
+        return total
+    return value.count(":") if kind is str else 0
+
+
+def _parse_slowly(raw: bytes) -> Any:
+    if raw.startswith(_BOM):
+        raise Unreadable("bom")
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        raise Unreadable("not_utf8", _member_at(raw, error.start)) from error
+    at = _skip(text, 0)
+    value: Any
+    if text.startswith("{", at):
+        found, end = members(text, at)
+        value = {}
+        for member in found:
+            if member.name in value:
+                raise Unreadable("repeated", member.name, member.name)
+            value[member.name] = member.value
+    else:
+        value, end = _value(text, at, "")
+    if _skip(text, end) != len(text):
+        raise Unreadable("syntax")
+    return value
+
+
+def _member_at(raw: bytes, position: int) -> str:
+    """Return the top-level member in which a byte stands that is not UTF-8; as far as can be told."""
+    good = raw[:position].decode()
+    try:
+        # The bad byte becomes a control character, which no JSON text has: reading stops there and says in which member.
+        members(good + "\0")
+    except Unreadable as unreadable:
+        return unreadable.member
+    return ""
+
+
+def _value(text: str, at: int, member: str) -> tuple[Any, int]:
+    try:
+        value, end = _SLOW.raw_decode(text, at)
+        _colons(value, MAX_DEPTH - 1 if member else MAX_DEPTH)
+    except _Repeated as repeated:
+        raise Unreadable("repeated", member, repeated.name) from repeated
+    except _Number as number:
+        raise Unreadable("number", member) from number
+    except RecursionError as error:
+        raise Unreadable("depth", member) from error
+    except ValueError as error:
+        raise Unreadable("syntax", member) from error
+    return value, end
+
+
+def _expect(text: str, at: int, sign: str) -> int:
+    at = _skip(text, at)
+    if not text.startswith(sign, at):
+        raise Unreadable("syntax")
+    return _skip(text, at + 1)
+
+
+def _skip(text: str, at: int) -> int:
+    match = _SPACE.match(text, at)
+    assert match is not None  # it matches the empty text as well
+    return match.end()
+
+
+class _Repeated(ValueError):
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+
+
+class _Number(ValueError):
+    pass
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise _Repeated(name)
+            seen.add(name)
+    return found
+
+
+def _int(digits: str) -> int:
+    try:
+        return int(digits)
+    except ValueError as error:  # Python's own limit, which msgspec keeps as well: 4300 digits
+        raise _Number from error
+
+
+def _float(digits: str) -> float:
+    number = float(digits)
+    if number in (float("inf"), float("-inf")):
+        raise _Number
+    return number
+
+
+def _constant(name: str) -> NoReturn:
+    raise ValueError(name)  # NaN, Infinity: the standard library takes them, JSON has no such thing
+
+
+_SPACE: Final = re.compile(r"[ \t\n\r]*")
+_SLOW: Final = json.JSONDecoder(
+    object_pairs_hook=_pairs, parse_int=_int, parse_float=_float, parse_constant=_constant, strict=True
+)
+_decode: Final = msgspec.json.Decoder().decode
