@@ -311,6 +311,8 @@ class Bot:
         reason: Why, in a sentence; empty where there is nothing to say.
         ending: What was asked for and is not finished: `logout`, `stop` or nothing.
         client: What is known of the running client.
+        operation: The position of the latest operation that was carried out; they are carried out in the order of their positions.
+        starts: How often a client was started.
     """
 
     added: BotAdded
@@ -319,6 +321,8 @@ class Bot:
     reason: str
     ending: Literal["", "logout", "stop"]
     client: Client
+    operation: int = 0
+    starts: int = 0
 
     @property
     def ready(self) -> bool:
@@ -392,9 +396,10 @@ class ShowQrCode:
 
 @frozen(kw_only=True)
 class RestartClient:
-    """The gateway has come up and found the bot's client meant to be running."""
+    """The gateway has come up and found the bot's client meant to be running. `starts`: how often it had been started by then."""
 
     at: int
+    starts: int
 
 
 @frozen(kw_only=True)
@@ -421,16 +426,22 @@ def _add(bot: Bot | None, command: Add) -> tuple[BotEvent, ...]:
 
 
 def _request_login(bot: Bot, command: RequestLogin) -> tuple[BotEvent, ...]:
+    if command.operation <= bot.operation:
+        return ()  # carried out before
     if bot.state is BotState.LOGIN:
         return (LoginRepeated(at=command.at, operation=command.operation),)
     return (LoginRequested(at=command.at, operation=command.operation, kind=command.kind),)
 
 
 def _request_logout(bot: Bot, command: RequestLogout) -> tuple[BotEvent, ...]:
+    if command.operation <= bot.operation:
+        return ()
     return (LogoutRequested(at=command.at, operation=command.operation),)
 
 
 def _request_stop(bot: Bot, command: RequestStop) -> tuple[BotEvent, ...]:
+    if command.operation <= bot.operation:
+        return ()
     return (StopRequested(at=command.at, operation=command.operation),)
 
 
@@ -506,8 +517,8 @@ def _rooms(bot: Bot, report: ReportRooms) -> tuple[BotEvent, ...]:
 
 
 def _restart_client(bot: Bot, command: RestartClient) -> tuple[BotEvent, ...]:
-    if not bot.running or bot.ending:
-        return ()
+    if not bot.running or bot.ending or command.starts != bot.starts:
+        return ()  # no longer meant to run, or started by somebody else since
     return (ClientRestarted(at=command.at),)
 
 
@@ -603,6 +614,8 @@ def _evolve_client(client: Client, event: BotEvent) -> Client:
 _REASON: dict[type, str] = {ClientRestarted: "the gateway was started again", SignedOut: "", Stopped: "stopped"}
 _SAYS_WHY = (LoginFailed, LoggedOut, LinkLost)
 _KEEPS_REASON = (RoomsChanged, LoginRepeated, LogoutRequested, StopRequested)
+_CARRIES_OUT = (LoginRequested, LoginRepeated, LogoutRequested, StopRequested)
+_STARTS = (LoginRequested, ClientRestarted)
 _ENDING: dict[type, Literal["", "logout", "stop"]] = {
     LogoutRequested: "logout",
     StopRequested: "stop",
@@ -634,6 +647,8 @@ def evolve(bot: Bot | None, event: BotEvent) -> Bot:
         reason,
         _ENDING.get(kind, bot.ending),
         _evolve_client(bot.client, event),
+        event.operation if isinstance(event, _CARRIES_OUT) else bot.operation,
+        bot.starts + (kind in _STARTS),
     )
 
 

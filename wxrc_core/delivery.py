@@ -165,9 +165,10 @@ class Create:
 
 @frozen(kw_only=True)
 class Attempt:
-    """Post it now."""
+    """Post it now, as the attempt of this number."""
 
     at: int
+    attempt: int
 
 
 @frozen(kw_only=True)
@@ -204,7 +205,7 @@ def _create(delivery: Delivery | None, command: Create) -> tuple[DeliveryEvent, 
 
 
 def _attempt(delivery: Delivery, command: Attempt) -> tuple[DeliveryEvent, ...]:
-    if delivery.state in FINAL:
+    if delivery.state in FINAL or command.attempt <= delivery.attempt:
         return ()
     if delivery.due.expires_at is not None and command.at >= delivery.due.expires_at:
         return (DeliveryExpired(at=command.at),)

@@ -271,9 +271,10 @@ class Queue:
 
 @frozen(kw_only=True)
 class Attempt:
-    """Claim the message for one hand-over to this room."""
+    """Claim the message for one hand-over to this room, as its attempt of this number."""
 
     at: int
+    attempt: int
     room_id: str
 
 
@@ -298,9 +299,10 @@ class Settle:
 
 @frozen(kw_only=True)
 class Lose:
-    """The one who made the open attempt is gone; nobody will report its outcome any more. `resend` as in `Settle`."""
+    """The one who made this attempt is gone; nobody will report its outcome any more. `resend` as in `Settle`."""
 
     at: int
+    attempt: int
     resend: bool = False
 
 
@@ -355,12 +357,15 @@ class Resend:
 def _queue(message: Message | None, command: Queue) -> tuple[MessageEvent, ...]:
     if message is None:
         return (command.queued,)
-    if message.queued.digest != command.queued.digest:
+    # The stream may belong to an operation: a txcode names one thing only, whichever interface it was used with.
+    if not isinstance(message, Message) or message.queued.digest != command.queued.digest:
         raise TxcodeReused("txcode was used today for a different request; take a new txcode for each new request")
     return ()
 
 
 def _attempt(message: Message, command: Attempt) -> tuple[MessageEvent, ...]:
+    if command.attempt <= message.attempt:
+        return ()  # made before; a store that lost its answer must not turn one claim into two
     TABLE.check(message.state, MessageAttempted)
     return (MessageAttempted(at=command.at, attempt=message.attempt + 1, room_id=command.room_id),)
 
@@ -409,7 +414,7 @@ def _doubt(message: Message, at: int, detail: str, *, resend: bool, answered: bo
 
 
 def _lose(message: Message, command: Lose) -> tuple[MessageEvent, ...]:
-    if message.state != MessageState.ATTEMPTED:
+    if message.state != MessageState.ATTEMPTED or command.attempt != message.attempt:
         return ()
     return _doubt(
         message,

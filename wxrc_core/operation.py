@@ -66,7 +66,8 @@ def decide(operation: Operation | None, command: Accept) -> tuple[OperationAccep
     """
     if operation is None:
         return (command.accepted,)
-    if operation.accepted.digest != command.accepted.digest:
+    # The stream may belong to a message: a txcode names one thing only, whichever interface it was used with.
+    if not isinstance(operation, Operation) or operation.accepted.digest != command.accepted.digest:
         raise TxcodeReused("txcode was used today for a different request; take a new txcode for each new request")
     return ()
 

@@ -106,11 +106,14 @@ class World:
             if held.state.ending:
                 yield SignOut(botcode) if held.state.ending == "logout" else ReleasePuppet(botcode)
             elif held.state.running:
-                yield Decide(bot.stream_name(botcode), bot.RestartClient(at=now))
-            yield from self._next_operation(botcode)
+                # What was asked for in the meantime comes after it: nobody must be told "online" on the word of the old process.
+                yield Decide(bot.stream_name(botcode), bot.RestartClient(at=now, starts=held.state.starts))
+            else:
+                yield from self._next_operation(botcode)
         for stream, held in self.messages.items():
             if held.state.state is MessageState.ATTEMPTED:
-                yield Decide(stream, message.Lose(at=now, resend=self._deduplicates(held.state.queued.botcode)))
+                resend = self._deduplicates(held.state.queued.botcode)
+                yield Decide(stream, message.Lose(at=now, attempt=held.state.attempt, resend=resend))
         for stream, create in self._uncreated.items():
             yield Decide(stream, create)
         for botcode in self._queues:
@@ -136,7 +139,7 @@ class World:
         if getattr(event, "operation", 0):
             self._operations.get(botcode, {}).pop(event.operation, None)
             effects += self._next_operation(botcode)
-        elif isinstance(event, bot.SignedOut | bot.Stopped):
+        elif isinstance(event, bot.SignedOut | bot.Stopped | bot.ClientRestarted):
             effects += self._next_operation(botcode)
         return effects
 
@@ -231,7 +234,7 @@ class World:
             if limits is not None:
                 when = max(when, pace.earliest(limits, queue.attempts, room_id))
             if when <= now:
-                return Decide(stream, message.Attempt(at=now, room_id=room_id))
+                return Decide(stream, message.Attempt(at=now, attempt=item.state.attempt + 1, room_id=room_id))
             blocked.add(room_id)  # what comes later for this room must not overtake
             wait = when if wait is None else min(wait, when)
         return Wait(wait) if wait is not None else None
@@ -372,7 +375,6 @@ class World:
             elif not_before > now:
                 return Wait(not_before)
             else:
-                return Decide(
-                    stream, delivery.Attempt(at=now)
-                )  # it leaves the heap once that is recorded and has ended
+                # It leaves the heap once that is recorded and has ended.
+                return Decide(stream, delivery.Attempt(at=now, attempt=held.state.attempt + 1))
         return None
