@@ -161,6 +161,16 @@ class Service:
         assert self.process is not None
         self.process.send_signal(number)
 
+    def printed(self, pattern: str, within_s: float = READY_S) -> re.Match[str]:
+        """Wait until what it printed, over all its runs, has this pattern; return the last match."""
+        deadline = time.monotonic() + within_s
+        while time.monotonic() < deadline:
+            found = list(re.finditer(pattern, self.stdout.read_text(errors="replace")))
+            if found:
+                return found[-1]
+            time.sleep(0.01)
+        raise AssertionError(f"the service did not print {pattern!r} within {within_s:g} s:\n{self.said()}")
+
     def said(self) -> str:
         """Return the end of what it printed and logged."""
         texts = [path.read_text(errors="replace")[-4000:] for path in (self.stdout, self.stderr) if path.exists()]
