@@ -8,7 +8,7 @@ What has come to its end is dropped from here: the log still has it.
 """
 
 import heapq
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -35,9 +35,17 @@ class Held:
 
 @define
 class Queue:
-    """The open messages of one bot, in accept order; the one being sent; the latest attempts, for the pace."""
+    """The open messages of one bot: by room as the channel named it, each room in accept order.
 
-    messages: dict[str, Held] = field(factory=dict)
+    Attributes:
+        rooms: Room id or name -> its messages by stream; the first is the next one.
+        expiries: A heap of (expires at, stream).
+        in_flight: The stream of the one being sent.
+        attempts: (time, room id) of the latest attempts, for the pace.
+    """
+
+    rooms: dict[tuple[str, str], OrderedDict[str, Held]] = field(factory=dict)
+    expiries: list[tuple[int, str]] = field(factory=list)
     in_flight: str = ""
     attempts: deque[tuple[int, str]] = field(factory=lambda: deque(maxlen=64))
 
@@ -48,6 +56,10 @@ class Lane:
 
     waiting: list[tuple[int, int, str]] = field(factory=list)
     in_flight: str = ""
+
+
+def _accepted_at(head: tuple[str, Held]) -> int:
+    return head[1].position
 
 
 class World:
@@ -185,13 +197,18 @@ class World:
         queue = self._queues.get(state.queued.botcode)
         if queue is None:
             queue = self._queues[state.queued.botcode] = Queue()
+        place = (state.queued.room_id, state.queued.room_topic)
         if state.state is MessageState.QUEUED:
-            queue.messages.setdefault(stream, held)  # one that comes back keeps its place
+            queue.rooms.setdefault(place, OrderedDict()).setdefault(stream, held)  # one that comes back keeps its place
+            if state.queued.expires_at is not None:
+                heapq.heappush(queue.expiries, (state.queued.expires_at, stream))
         elif state.state is MessageState.ATTEMPTED:
             queue.in_flight = stream
             queue.attempts.append((event.at, event.room_id))
-        elif not getattr(event, "resend", False):
-            queue.messages.pop(stream, None)
+        elif not getattr(event, "resend", False) and place in queue.rooms:
+            queue.rooms[place].pop(stream, None)
+            if not queue.rooms[place]:
+                del queue.rooms[place]
         if state.state is not MessageState.ATTEMPTED and queue.in_flight == stream:
             queue.in_flight = ""
         if state.state in message.FINAL:
@@ -206,20 +223,31 @@ class World:
         if queue is None or held is None:
             return None
         the_bot: bot.Bot = held.state
+        while queue.expiries:
+            expires_at, stream = queue.expiries[0]
+            item = self.messages.get(stream)
+            if item is not None and item.state.state is MessageState.QUEUED and expires_at <= now:
+                return Decide(stream, message.Expire(at=now))
+            if expires_at > now:
+                break
+            heapq.heappop(queue.expiries)  # it has ended since, or is being sent: then it is too late to stop it
+        wait = queue.expiries[0][0] if queue.expiries else None
+        if the_bot.ready and not queue.in_flight:
+            step = self._next_send(the_bot, queue, now)
+            if isinstance(step, Decide):
+                return step
+            if step is not None:
+                wait = step.until if wait is None else min(wait, step.until)
+        return Wait(wait) if wait is not None else None
+
+    def _next_send(self, the_bot: bot.Bot, queue: Queue, now: int) -> Decide | Wait | None:
+        """Return what to do with the oldest message that may go: within a room none overtakes another."""
         limits = pace.PACES[the_bot.added.pace]
         wait: int | None = None
         blocked: set[str] = set()
-        for stream, item in queue.messages.items():
-            queued: message.MessageQueued = item.state.queued
-            if item.state.state is not MessageState.QUEUED:
-                continue
-            if queued.expires_at is not None:
-                if now >= queued.expires_at:
-                    return Decide(stream, message.Expire(at=now))
-                wait = queued.expires_at if wait is None else min(wait, queued.expires_at)
-            if not the_bot.ready or queue.in_flight:
-                continue
-            room_ids = self._find_room(the_bot, queued)
+        heads = [next(iter(room.items())) for room in queue.rooms.values()]
+        for stream, item in sorted(heads, key=_accepted_at) if len(heads) > 1 else heads:
+            room_ids = self._find_room(the_bot, item.state.queued)
             if not room_ids:
                 if the_bot.client.rooms_complete:
                     return Decide(stream, message.NoRoom(at=now))
@@ -229,13 +257,13 @@ class World:
                 return Decide(stream, message.Fail(at=now, reason="failed", detail=detail))
             room_id = room_ids[0]
             if room_id in blocked:
-                continue
+                continue  # the same room, named in another way
             when = item.state.last.not_before if isinstance(item.state.last, message.MessageRequeued) else 0
             if limits is not None:
                 when = max(when, pace.earliest(limits, queue.attempts, room_id))
             if when <= now:
                 return Decide(stream, message.Attempt(at=now, attempt=item.state.attempt + 1, room_id=room_id))
-            blocked.add(room_id)  # what comes later for this room must not overtake
+            blocked.add(room_id)
             wait = when if wait is None else min(wait, when)
         return Wait(wait) if wait is not None else None
 
