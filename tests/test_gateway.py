@@ -6,6 +6,8 @@ from pathlib import Path
 
 import anyio
 import pytest
+
+from tests.receiver import Receiver
 from wxrc_core import bot, channel, inbound, message
 from wxrc_core.errors import Refusal, TxcodeReused, Unavailable
 from wxrc_core.message import MessageState
@@ -14,8 +16,6 @@ from wxrc_gateway import Gateway, PuppetKind, add_bot, add_channel, grant_bot
 from wxrc_puppet.simulator import World
 from wxrc_service.puppets import simulator_kind
 from wxrc_store.sqlite import SqliteStore
-
-from tests.receiver import Receiver
 
 pytestmark = pytest.mark.anyio
 

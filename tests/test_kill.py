@@ -102,7 +102,7 @@ def test_killed_at_random_moments_under_load(tmp_path: Path) -> None:
         call(service.url, "crm", made["key"], "zhao", "login", {})
         [told] = receiver.wait_for(1)
         scan_and_confirm(told.req_body["qrcode"])
-        receiver.wait_until(lambda: any(each.req_body.get("botStatus") == "login" for each in receiver.received))
+        receiver.wait_until(lambda got: any(each.req_body.get("botStatus") == "login" for each in got))
 
         load = Load(service.url, made["key"])
         workers = [threading.Thread(target=load.run, args=(f"w{seed}", seed)) for seed in range(6)]

@@ -326,6 +326,7 @@ def status_command(data: Path) -> None:
 
     async def work() -> None:
         directory = DataDir(data)
+        directory.check()
         async with (
             opened(data) as store,
             Gateway(store=SqliteStore(directory.log), puppets={}, passive=True) as gateway,

@@ -22,7 +22,7 @@ ACTIONS = {
     "scan": "scan the QR code (`wxrc login BOT` shows it)",
     "confirm": "confirm the login on the phone",
     "enter_code": "hand over the digits that the phone shows",
-    "relogin": "log in again: `wxrc login BOT`",
+    "relogin": "log in with `wxrc login BOT`",
 }
 
 
@@ -40,8 +40,8 @@ def bot_line(the_bot: bot.Bot, served: bool) -> str:
         parts.append(f"as {client.name} ({client.wxid}), {len(client.rooms)} rooms")
     if the_bot.reason:
         parts.append(f"because {the_bot.reason.rstrip('.')}")
-    action = ACTIONS[bot.user_action(the_bot)]
-    if action and served:
+    action = ACTIONS["relogin" if the_bot.state is bot.BotState.LOGOUT else bot.user_action(the_bot)]
+    if action and (served or the_bot.state is bot.BotState.LOGOUT):
         parts.append(f"next: {action.replace('BOT', the_bot.added.botcode)}")
     return "; ".join(parts)
 
