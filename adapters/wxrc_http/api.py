@@ -18,7 +18,7 @@ from wxrc_http import envelope, head, signing
 from wxrc_http.answers import Code, Fault, prefers_english, sentence
 from wxrc_http.answers import envelope as write_envelope
 from wxrc_http.envelope import Envelope
-from wxrc_http.interfaces import INTERFACES, Call
+from wxrc_http.interfaces import INTERFACES, Call, SharedNames
 from wxrc_http.port import Backend
 
 Scope = MutableMapping[str, Any]
@@ -73,6 +73,7 @@ class Api:
         self._answer_wait_ms = answer_wait_ms
         self._max_body_bytes = max_body_bytes
         self._body_timeout_s = body_timeout_s
+        self._shared_names = SharedNames()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; nothing but cancellation and the server's own errors comes out of here."""
@@ -118,7 +119,7 @@ class Api:
         grant, bot = channel.grants.get(checked.botcode), backend.bot(checked.botcode)
         if grant is None or bot is None:
             raise Fault(Code.NOT_GRANTED, "grant")
-        call = Call(name, checked, found.body, day, grant, bot, now, self._answer_wait_ms, backend)
+        call = Call(name, checked, found.body, day, grant, bot, now, self._answer_wait_ms, backend, self._shared_names)
         said, fields = await interface(call)
         return write_envelope(Code.DONE, sentence(said, english, {}), fields)
 

@@ -3,6 +3,7 @@
 Whoever gets here has signed, and holds a grant for the bot.
 """
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
@@ -37,6 +38,21 @@ MAX_PAGE: Final = 500
 MAX_MSGID: Final = 2**53 - 1
 
 
+class SharedNames:
+    """How many rooms of a bot have a name, worked out once for each state of its room list: a bot may be in thousands of rooms."""
+
+    def __init__(self) -> None:
+        self._counted: dict[str, tuple[Mapping[str, str], Mapping[str, int]]] = {}
+
+    def count(self, botcode: str, rooms: Mapping[str, str], topic: str) -> int:
+        """Return how many rooms have this name, or 1 where none has; `rooms` is never changed in place."""
+        known, counts = self._counted.get(botcode, (None, {}))
+        if known is not rooms:
+            counts = {name: count for name, count in Counter(rooms.values()).items() if count > 1}
+            self._counted[botcode] = rooms, counts
+        return counts.get(topic, 1)
+
+
 @frozen
 class Call:
     """A request whose head and signature hold.
@@ -51,6 +67,7 @@ class Call:
         now: Epoch ms.
         answer_wait_ms: How long the answer may wait for a message's end (ms).
         backend: Whoever runs the bots.
+        shared_names: Names that several rooms have.
     """
 
     interface: str
@@ -62,6 +79,7 @@ class Call:
     now: int
     answer_wait_ms: int
     backend: Backend
+    shared_names: SharedNames
 
     @property
     def stream(self) -> str:
@@ -261,7 +279,7 @@ async def _check_one_room(call: Call, topic: str) -> None:
     bot = call.bot
     if not bot.ready:
         return
-    count = sum(known == topic for known in bot.client.rooms.values())
+    count = call.shared_names.count(call.head.botcode, bot.client.rooms, topic)
     # A request that was accepted before the second room appeared still gets its msgid.
     if count > 1 and await call.backend.message_in(call.stream) is None:
         raise Fault(Code.BODY_VALUE, "ambiguous room", count=count)
