@@ -61,6 +61,8 @@ TRANSITIONS = (
     {"trigger": "expired", "source": "queued", "dest": "expired"},
     {"trigger": "cancelled", "source": "queued", "dest": "cancelled"},
     {"trigger": "failed", "source": "queued", "dest": "failed"},
+    # to be sent again by policy, and not to be sent after all
+    {"trigger": "in_doubt", "source": "queued", "dest": "in_doubt"},
     {"trigger": "sent", "source": "attempted", "dest": "sent"},
     {"trigger": "rejected", "source": "attempted", "dest": "rejected"},
     {"trigger": "failed", "source": "attempted", "dest": "failed"},
@@ -241,12 +243,14 @@ class Message:
         queued: What was asked for.
         attempt: The number of the latest attempt; 0 = none yet.
         last: The latest event.
+        doubted: An attempt ended in doubt. It may have arrived, whatever becomes of later ones.
     """
 
     state: MessageState
     queued: MessageQueued
     attempt: int
     last: MessageEvent
+    doubted: bool = False
 
 
 def stream_name(chid: str, day: str, txcode: str) -> str:
@@ -389,11 +393,13 @@ def _settle(message: Message, command: Settle) -> tuple[MessageEvent, ...]:
         return ()  # about an attempt that is no longer the open one; only a receipt could still tell something new
     match outcome:
         case Rejected(reason):
-            return (MessageRejected(at=command.at, attempt=command.attempt, detail=reason, answered=command.answered),)
+            rejected = MessageRejected(at=command.at, attempt=command.attempt, detail=reason, answered=command.answered)
+            return _not_sent(message, rejected, reason)
         case NotSent(reason, retry=True) if message.attempt < MAX_ATTEMPTS:
             return (MessageRequeued(at=command.at, detail=reason, not_before=command.at + RETRY_MS[message.attempt]),)
         case NotSent(reason):
-            return (MessageFailed(at=command.at, reason="failed", detail=reason, answered=command.answered),)
+            failed = MessageFailed(at=command.at, reason="failed", detail=reason, answered=command.answered)
+            return _not_sent(message, failed, reason)
         case Unconfirmed(reason):
             return _doubt(message, command.at, reason, resend=command.resend, answered=command.answered)
         case _:  # Accepted without a receipt: success without proof is doubt
@@ -413,6 +419,18 @@ def _doubt(message: Message, at: int, detail: str, *, resend: bool, answered: bo
     return (in_doubt, MessageRequeued(at=at, detail="resent by policy", not_before=at + RETRY_MS[message.attempt]))
 
 
+def _not_sent(
+    message: Message,
+    event: MessageRoomNotFound | MessageRejected | MessageFailed | MessageExpired | MessageCancelled,
+    why: str,
+) -> tuple[MessageEvent, ...]:
+    """Return an end that says "it was not sent"; unless an earlier attempt may have arrived: then nobody can say so."""
+    if not message.doubted:
+        return (event,)
+    detail = f"an earlier attempt may have arrived, and it will not be sent again: {why}"
+    return (MessageInDoubt(at=event.at, attempt=message.attempt, detail=detail, answered=event.answered),)
+
+
 def _lose(message: Message, command: Lose) -> tuple[MessageEvent, ...]:
     if message.state != MessageState.ATTEMPTED or command.attempt != message.attempt:
         return ()
@@ -427,19 +445,22 @@ def _lose(message: Message, command: Lose) -> tuple[MessageEvent, ...]:
 
 def _no_room(message: Message, command: NoRoom) -> tuple[MessageEvent, ...]:
     TABLE.check(message.state, MessageRoomNotFound)
-    return (MessageRoomNotFound(at=command.at, answered=command.answered),)
+    return _not_sent(message, MessageRoomNotFound(at=command.at, answered=command.answered), "there is no such room")
 
 
 def _fail(message: Message, command: Fail) -> tuple[MessageEvent, ...]:
     TABLE.check(message.state, MessageFailed)
-    return (MessageFailed(at=command.at, reason=command.reason, detail=command.detail, answered=command.answered),)
+    failed = MessageFailed(at=command.at, reason=command.reason, detail=command.detail, answered=command.answered)
+    if message.state == MessageState.IN_DOUBT:
+        return (failed,)  # an operator's word
+    return _not_sent(message, failed, command.detail)
 
 
 def _expire(message: Message, command: Expire) -> tuple[MessageEvent, ...]:
     expires_at = message.queued.expires_at
     if message.state != MessageState.QUEUED or expires_at is None or command.at < expires_at:
         return ()
-    return (MessageExpired(at=command.at, answered=command.answered),)
+    return _not_sent(message, MessageExpired(at=command.at, answered=command.answered), "its time is over")
 
 
 def _cancel(message: Message, command: Cancel) -> tuple[MessageEvent, ...]:
@@ -447,7 +468,7 @@ def _cancel(message: Message, command: Cancel) -> tuple[MessageEvent, ...]:
         return ()
     if message.state != MessageState.QUEUED:
         raise Refusal(f"only a queued message can be cancelled; this one is '{message.state}'")
-    return (MessageCancelled(at=command.at),)
+    return _not_sent(message, MessageCancelled(at=command.at), "it was cancelled")
 
 
 def _confirm(message: Message, command: Confirm) -> tuple[MessageEvent, ...]:
@@ -504,7 +525,8 @@ def evolve(message: Message | None, event: MessageEvent) -> Message:
         assert isinstance(event, MessageQueued), "a message's first event is `queued`"
         return Message(MessageState.QUEUED, event, 0, event)
     attempt = event.attempt if kind is MessageAttempted else message.attempt  # type: ignore[union-attr]
-    return Message(_NEXT[kind].get(message.state, message.state), message.queued, attempt, event)
+    doubted = message.doubted or kind is MessageInDoubt
+    return Message(_NEXT[kind].get(message.state, message.state), message.queued, attempt, event, doubted)
 
 
 # -- react ----------------------------------------------------------------------------------------------------------------------
