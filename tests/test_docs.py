@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import click
 import pytest
 
 from tests.live import Service, cli, cli_json, free_port, scan_and_confirm, surroundings
@@ -37,6 +38,7 @@ PAIRS = [(ROOT / "README.md", ROOT / "README.zh-CN.md")] + [
     (page, ROOT / "docs" / "zh" / page.name) for page in sorted((ROOT / "docs" / "en").glob("*.md"))
 ]
 LIMIT_S = 120
+GROUPS = {group: list(command.commands) for group, command in main.commands.items() if isinstance(command, click.Group)}
 
 
 def name(page: Path) -> str:
@@ -154,7 +156,7 @@ def test_commands_exist(page: Path) -> None:
         if words[0].startswith("--"):
             assert words[0] in help_of()
             continue
-        depth = 2 if words[0] in ("channel", "bot") else 1
+        depth = 2 if words[0] in GROUPS else 1
         said = help_of(*words[:depth])
         missing = [word for word in words[depth:] if word.startswith("--") and word not in said]
         assert not missing, f"{name(page)}: wxrc {' '.join(words)}"
@@ -223,10 +225,10 @@ def test_the_settings_are_all_there(language: str, heading: str) -> None:
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_the_commands_are_all_there(language: str) -> None:
     """The page about operating names every command."""
-    known = {name for name, command in main.commands.items() if not hasattr(command, "commands")}
-    known |= {f"{group} add" for group in ("channel", "bot")}
+    known = {each for each in main.commands if each not in GROUPS}
+    known |= {f"{group} {each}" for group, members in GROUPS.items() for each in members}
     named = {
-        " ".join(words[: 2 if words[0] in ("channel", "bot") else 1])
+        " ".join(words[: 2 if words[0] in GROUPS else 1])
         for words in commands(ROOT / "docs" / language / "operating.md")
     }
 
