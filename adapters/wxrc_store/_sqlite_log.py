@@ -4,10 +4,12 @@ Everything here runs in one thread at a time, and never in the event loop's. Pos
 `BEGIN IMMEDIATE`, that is under the file's write lock: so they are gapless and become visible in order, whoever writes.
 """
 
+import json
 import os
 import time
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -51,8 +53,10 @@ PRAGMA user_version = {FORMAT};
 """
 
 HEAD = "SELECT max(position) FROM event"
-VERSION = "SELECT max(version) FROM event WHERE stream = ?"
-INSERT = "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?)"
+VERSIONS = "SELECT stream, max(version) FROM event WHERE stream IN (SELECT value FROM json_each(?)) GROUP BY stream"
+INSERTS = {size: "INSERT INTO event VALUES " + ", ".join(["(?, ?, ?, ?, ?, ?)"] * size) for size in (128, 32, 8, 2, 1)}
+"""Statements that insert so many rows at once. Each statement run lets go of the interpreter's lock and waits to get it back, behind an
+event loop that is busy: a group must cost a few runs and not a few for each row."""
 
 KEY_CHECK = ""
 """The name of the vault's first row. It is sealed with the key when the vault is made, and tells a wrong key at opening."""
@@ -161,7 +165,12 @@ class SqliteLog:
     ) -> tuple[list[Result], int, set[tuple[str, int]]]:
         head: int = connection.execute(HEAD).get or 0
         results: list[Result] = []
-        versions: dict[str, int] = {}  # of the streams that this group has touched
+        streams = {stream for work in group if isinstance(work, Append) for stream, _, _ in work.entries}
+        versions: dict[
+            Any, Any
+        ] = {}  # of the streams that this group touches; those that are not there yet are not in it
+        if streams:
+            versions.update(connection.execute(VERSIONS, (json.dumps(list(streams)),)))
         rows: list[Row] = []
         kinds: set[tuple[str, int]] = set()
         for work in group:
@@ -171,11 +180,8 @@ class SqliteLog:
                 self._keep(connection, work)
                 continue
             for stream, expected, events in work.entries:
-                actual = versions.get(stream)
-                if actual is None:
-                    actual = connection.execute(VERSION, (stream,)).get or 0
+                actual = versions.get(stream, 0)
                 if actual != expected:
-                    versions[stream] = actual
                     outcomes.append(Conflict(actual))
                     continue
                 outcomes.append(Appended(head + 1))
@@ -185,7 +191,11 @@ class SqliteLog:
                     rows.append((head, stream, actual, kind, schema, data))
                     kinds.add((kind, schema))
                 versions[stream] = actual
-        connection.executemany(INSERT, rows)
+        at = 0
+        for size, statement in INSERTS.items():
+            while len(rows) - at >= size:
+                connection.execute(statement, tuple(chain.from_iterable(rows[at : at + size])))
+                at += size
         kinds -= self._kinds
         for kind, schema in kinds:
             connection.execute("INSERT OR IGNORE INTO event_type VALUES (?, ?, ?)", (kind, schema, RELEASE))

@@ -92,6 +92,7 @@ async def service(settings: Settings) -> AsyncIterator[tuple[Gateway, str]]:
                 log_config=None,
                 lifespan="off",
                 server_header=False,
+                proxy_headers=False,
                 timeout_graceful_shutdown=2,  # an open page must not hold up the way down
             )
             server = _Server(config)
