@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import apsw
 
@@ -54,7 +54,7 @@ PRAGMA user_version = {FORMAT};
 
 HEAD = "SELECT max(position) FROM event"
 VERSIONS = "SELECT stream, max(version) FROM event WHERE stream IN (SELECT value FROM json_each(?)) GROUP BY stream"
-INSERTS = {size: "INSERT INTO event VALUES " + ", ".join(["(?, ?, ?, ?, ?, ?)"] * size) for size in (128, 32, 8, 2, 1)}
+INSERTS = {size: "INSERT INTO event VALUES " + ", ".join(["(?, ?, ?, ?, ?, ?)"] * size) for size in (128, 32, 8, 2, 1)}  # noqa: S608
 """Statements that insert so many rows at once. Each statement run lets go of the interpreter's lock and waits to get it back, behind an
 event loop that is busy: a group must cost a few runs and not a few for each row."""
 
@@ -166,9 +166,8 @@ class SqliteLog:
         head: int = connection.execute(HEAD).get or 0
         results: list[Result] = []
         streams = {stream for work in group if isinstance(work, Append) for stream, _, _ in work.entries}
-        versions: dict[
-            Any, Any
-        ] = {}  # of the streams that this group touches; those that are not there yet are not in it
+        # The versions of the streams that this group touches; those that are not there yet are not in it.
+        versions: dict[Any, Any] = {}
         if streams:
             versions.update(connection.execute(VERSIONS, (json.dumps(list(streams)),)))
         rows: list[Row] = []
