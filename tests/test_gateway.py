@@ -7,7 +7,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from tests.receiver import Receiver
+from tests.receiver import Answer, Receiver
 from wxrc_core import bot, channel, inbound, message
 from wxrc_core.errors import Refusal, TxcodeReused, Unavailable
 from wxrc_core.message import MessageState
@@ -225,6 +225,25 @@ async def test_no_callback_for_what_was_answered_with_its_end(tmp_path: Path) ->
 
     assert MessageState.SENT == ended.state
     assert "sendStatus" not in [each.req_body["type"] for each in receiver.received]
+
+
+async def test_callbacks_move_with_their_channel(tmp_path: Path) -> None:
+    """What is under way goes to the new URL, with the same webhook-id."""
+    with Receiver() as old, Receiver() as new:
+        old.default = Answer(status=500)
+        async with running(tmp_path) as (gateway, world):
+            await gateway.add_channel("crm", callback_url=old.url, allow_private=True)
+            await gateway.grant_bot("crm", "demo")
+            await gateway.login("demo")
+            with anyio.fail_after(20):
+                while len(old.received) < 2:  # the first attempt, and the retry that follows at once
+                    await anyio.sleep(0.02)
+            await gateway.move_callback("crm", new.url, allow_private=True)
+            with anyio.fail_after(20):
+                while not new.received:
+                    await anyio.sleep(0.02)
+
+    assert old.received[0].webhook_id == new.received[0].webhook_id
 
 
 async def test_kicked(tmp_path: Path) -> None:

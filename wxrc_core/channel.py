@@ -6,6 +6,7 @@ Its secrets (KEYs, webhook secrets) are not in the log, which is for ever: the l
 
 from typing import Any, Literal, TypeAlias
 
+from attrs import evolve as evolve_attrs
 from attrs import field, frozen
 
 from wxrc_core.errors import AlreadyTaken, Refusal
@@ -66,8 +67,18 @@ class BotGranted:
     inbound: Literal["addressed", "all"] = "addressed"
 
 
-TRIGGERS: dict[type, str] = {ChannelAdded: "added", BotGranted: "bot_granted"}
-ChannelEvent: TypeAlias = ChannelAdded | BotGranted
+@frozen(kw_only=True)
+class CallbackMoved:
+    """Callbacks go elsewhere from now on, those included that are under way; the fields are those of `ChannelAdded`."""
+
+    at: int
+    callback_url: str
+    callback_format: CallbackFormat = "form"
+    allow_private: bool = False
+
+
+TRIGGERS: dict[type, str] = {ChannelAdded: "added", BotGranted: "bot_granted", CallbackMoved: "callback_moved"}
+ChannelEvent: TypeAlias = ChannelAdded | BotGranted | CallbackMoved
 
 # -- state ----------------------------------------------------------------------------------------------------------------------
 
@@ -114,8 +125,15 @@ class Grant:
     granted: BotGranted
 
 
-COMMANDS = (Add, Grant)
-Command: TypeAlias = Add | Grant
+@frozen
+class MoveCallback:
+    """Have callbacks go elsewhere: `moved` is the event to record."""
+
+    moved: CallbackMoved
+
+
+COMMANDS = (Add, Grant, MoveCallback)
+Command: TypeAlias = Add | Grant | MoveCallback
 
 
 def decide(channel: Channel | None, command: Command) -> tuple[ChannelEvent, ...]:
@@ -130,7 +148,16 @@ def decide(channel: Channel | None, command: Command) -> tuple[ChannelEvent, ...
         return (command.added,)
     if channel is None:
         raise Refusal("there is no such channel")
-    return (command.granted,)
+    if isinstance(command, Grant):
+        return (command.granted,)
+    now, new = channel.settings, command.moved
+    if (now.callback_url, now.callback_format, now.allow_private) == (
+        new.callback_url,
+        new.callback_format,
+        new.allow_private,
+    ):
+        return ()
+    return (new,)
 
 
 def evolve(channel: Channel | None, event: ChannelEvent | Any) -> Channel:
@@ -138,6 +165,14 @@ def evolve(channel: Channel | None, event: ChannelEvent | Any) -> Channel:
     if channel is None or isinstance(event, ChannelAdded):
         assert isinstance(event, ChannelAdded), "a channel's first event is `added`"
         return Channel(event, (event.key_id,), (event.webhook_secret_id,))
+    if isinstance(event, CallbackMoved):
+        settings = evolve_attrs(
+            channel.settings,
+            callback_url=event.callback_url,
+            callback_format=event.callback_format,
+            allow_private=event.allow_private,
+        )
+        return Channel(settings, channel.key_ids, channel.webhook_secret_ids, channel.grants)
     return Channel(
         channel.settings, channel.key_ids, channel.webhook_secret_ids, channel.grants | {event.botcode: event}
     )

@@ -51,6 +51,8 @@ class Fault(Exception):
 def sentence(name: str, english: bool, values: Mapping[str, object]) -> str:
     """Return a sentence, filled in, in one of the two languages."""
     said = SENTENCES[name]
+    if not values:
+        return said[english]
     filled = {key: value[english] if isinstance(value, Say) else value for key, value in values.items()}
     return said[english].format_map(filled)
 

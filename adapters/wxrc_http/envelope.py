@@ -7,10 +7,8 @@
 """
 
 from functools import lru_cache
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import unquote_to_bytes
-
-from attrs import frozen
 
 from wxrc_http.answers import Code, Fault
 from wxrc_http.sentences import RULES, Say
@@ -22,8 +20,7 @@ MAX_FORM_FIELDS: Final = 64
 _WHOLE: Final = Say("请求体", "The request body")
 
 
-@frozen
-class Envelope:
+class Envelope(NamedTuple):
     """A request as it was read.
 
     Attributes:

@@ -23,14 +23,15 @@ def require(body: Mapping[str, Any], name: str) -> None:
         raise Fault(Code.BODY_INCOMPLETE, "missing", field=f"reqBody.{name}", rule=RULES[name])
 
 
-def check_type(body: Mapping[str, Any], name: str, kind: type[Any]) -> None:
+def check_types(body: Mapping[str, Any], kinds: Mapping[str, type[Any]]) -> None:
     """Refuse a field that is there with a value of another JSON type than this one (31); `list` means an array of strings."""
-    if name not in body:
-        return
-    value: Any = body[name]
-    # By class and not by isinstance: true is no integer.
-    if type(value) is not kind or (kind is list and any(type(item) is not str for item in value)):
-        raise Fault(Code.BODY_TYPE, "type", field=f"reqBody.{name}", rule=RULES[name])
+    for name, value in body.items():
+        kind = kinds.get(name)
+        if kind is None:
+            continue  # nobody's field
+        # By class and not by isinstance: true is no integer.
+        if type(value) is not kind or (kind is list and any(type(item) is not str for item in value)):
+            raise Fault(Code.BODY_TYPE, "type", field=f"reqBody.{name}", rule=RULES[name])
 
 
 def wrong(name: str) -> Fault:
@@ -50,7 +51,9 @@ def string(body: Mapping[str, Any], name: str, longest: int) -> str:
 
 def strings(body: Mapping[str, Any], name: str, most: int, longest: int) -> tuple[str, ...]:
     """Return at most `most` strings, each as in `string` (else 32)."""
-    values: list[str] = body.get(name, [])
+    if name not in body:
+        return ()
+    values: list[str] = body[name]
     if len(values) > most or not all(fits(value, longest) for value in values):
         raise wrong(name)
     return tuple(values)

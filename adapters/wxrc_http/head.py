@@ -8,28 +8,28 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
-
-from attrs import frozen
 
 from wxrc_http.answers import Code, Fault
 from wxrc_http.fields import VISIBLE
 from wxrc_http.sentences import RULES
 
 REQUIRED: Final = ("chid", "botcode", "txcode", "txtime")
+_STRINGS: Final = (*REQUIRED, "sign", "signType")
 DEFAULT_ZONE: Final = "Asia/Shanghai"
 DEFAULT_WINDOW_S: Final = 300
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MS: Final = timedelta(milliseconds=1)
 _SHANGHAI: Final = timezone(timedelta(hours=8))  # no summer time since 1991, and needs no zone data
-_TXTIME: Final = re.compile(r"[0-9]{13,14}")
+_EPOCH_MS: Final = re.compile(r"[0-9]{13}")
+_DIGITS: Final = re.compile(r"[0-9]{14}")
+_QUARTER_MS: Final = 900_000
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/]{65,}={0,2}")
 
 
-@frozen
-class Head:
+class Head(NamedTuple):  # and no attrs class, since it is made for each request: 0.4 us against 1
     """A head that is complete and legal.
 
     Attributes:
@@ -67,20 +67,20 @@ def check(head: Mapping[str, Any], signature: bytes, signature_type: bytes) -> H
             raise _fault(Code.HEAD_INCOMPLETE, "missing", name)
     if not signature and head.get("sign", "") == "":
         raise _fault(Code.HEAD_INCOMPLETE, "missing", "sign")
-    for name in REQUIRED:
-        if head[name].__class__ is not str:
-            raise _fault(Code.HEAD_ILLEGAL, "type", name)
-    for name in ("sign", "signType"):
+    for name in _STRINGS:
         if name in head and head[name].__class__ is not str:
             raise _fault(Code.HEAD_ILLEGAL, "type", name)
     for name in ("chid", "botcode", "txcode"):
         if not VISIBLE.fullmatch(head[name]):
             raise _fault(Code.HEAD_ILLEGAL, "value", name)
     txtime = head["txtime"]
-    try:
-        _moments(txtime, DEFAULT_ZONE)
-    except ValueError as error:
-        raise _fault(Code.HEAD_ILLEGAL, "value", "txtime") from error
+    if not _EPOCH_MS.fullmatch(txtime):
+        if not _DIGITS.fullmatch(txtime):
+            raise _fault(Code.HEAD_ILLEGAL, "value", "txtime")
+        try:
+            _moments(txtime, DEFAULT_ZONE)
+        except ValueError as error:
+            raise _fault(Code.HEAD_ILLEGAL, "value", "txtime") from error
     if signature:
         kind = signature_type.decode("latin-1") or "MD5"
     else:
@@ -102,24 +102,25 @@ def day(txtime: str, now: int, zone: str, window_s: int) -> str:
     Raises:
         Fault: It is outside the window (11).
     """
-    of_day, moments = _moments(txtime, zone)
+    moments = (int(txtime),) if len(txtime) == 13 else _moments(txtime, zone)
     if min(abs(now - moment) for moment in moments) > window_s * 1000:
         right = datetime.fromtimestamp(now / 1000, _zone(zone)).strftime("%Y%m%d%H%M%S")
         raise Fault(Code.HEAD_ILLEGAL, "window", seconds=window_s, now=right, zone=zone)
-    return of_day
+    return txtime[:8] if len(txtime) == 14 else _day(moments[0] // _QUARTER_MS, zone)
 
 
 @lru_cache(maxsize=1024)
-def _moments(txtime: str, zone: str) -> tuple[str, tuple[int, ...]]:
-    """Return the day in the zone, and the moments (epoch ms) that a txtime can mean: two in the hour that summer time repeats."""
-    if not _TXTIME.fullmatch(txtime):
-        raise ValueError("txtime has neither 13 nor 14 digits")
-    if len(txtime) == 13:
-        moment = int(txtime)
-        return datetime.fromtimestamp(moment // 1000, _zone(zone)).strftime("%Y%m%d"), (moment,)
+def _moments(txtime: str, zone: str) -> tuple[int, ...]:
+    """Return the moments (epoch ms) that 14 digits can mean in a zone: two in the hour that summer time repeats."""
     year, month, of_month = int(txtime[:4]), int(txtime[4:6]), int(txtime[6:8])
     local = datetime(year, month, of_month, int(txtime[8:10]), int(txtime[10:12]), int(txtime[12:]), tzinfo=_zone(zone))
-    return txtime[:8], tuple((local.replace(fold=fold) - _EPOCH) // _MS for fold in (0, 1))
+    return tuple((local.replace(fold=fold) - _EPOCH) // _MS for fold in (0, 1))
+
+
+@lru_cache(maxsize=1024)
+def _day(quarter: int, zone: str) -> str:
+    """Return the day in a zone of a quarter of an hour since 1970; days begin with one, everywhere."""
+    return datetime.fromtimestamp(quarter * _QUARTER_MS // 1000, _zone(zone)).strftime("%Y%m%d")
 
 
 @lru_cache(maxsize=64)

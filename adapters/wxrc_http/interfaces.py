@@ -5,9 +5,7 @@ Whoever gets here has signed, and holds a grant for the bot.
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
-
-from attrs import frozen
+from typing import Any, Final, NamedTuple
 
 from wxrc_core.bot import Bot, BotState, user_action
 from wxrc_core.channel import BotGranted
@@ -37,6 +35,8 @@ MAX_PAGE: Final = 500
 
 MAX_MSGID: Final = 2**53 - 1
 
+_TEXT_TYPES: Final = {"text": str, "roomId": str, "roomTopic": str, "atList": list, "atUser": str}
+
 
 class SharedNames:
     """How many rooms of a bot have a name, worked out once for each state of its room list: a bot may be in thousands of rooms."""
@@ -53,8 +53,7 @@ class SharedNames:
         return counts.get(topic, 1)
 
 
-@frozen
-class Call:
+class Call(NamedTuple):
     """A request whose head and signature hold.
 
     Attributes:
@@ -191,8 +190,7 @@ async def room_send_text(call: Call) -> Answer:
     room_given = "roomId" in body or "roomTopic" in body
     if not (room_given or grant.room_id or grant.room_topic):
         raise Fault(Code.BODY_INCOMPLETE, "room missing")
-    for name, kind in (("text", str), ("roomId", str), ("roomTopic", str), ("atList", list), ("atUser", str)):
-        fields.check_type(body, name, kind)
+    fields.check_types(body, _TEXT_TYPES)
     text = fields.string(body, "text", MAX_TEXT)
     room_id = fields.string(body, "roomId", MAX_NAME)
     room_topic = fields.string(body, "roomTopic", MAX_NAME)
@@ -238,8 +236,7 @@ async def msg_status(call: Call) -> Answer:
         fields.require(body, "txdate")
     elif "msgid" not in body:
         raise Fault(Code.BODY_INCOMPLETE, "one of two missing")
-    for name, kind in (("msgid", int), ("txcode", str), ("txdate", str)):
-        fields.check_type(body, name, kind)
+    fields.check_types(body, {"msgid": int, "txcode": str, "txdate": str})
     if by_txcode and "msgid" in body:
         raise Fault(Code.BODY_VALUE, "one of two", one="msgid", other="txcode, txdate")
     record = await _record(call)
@@ -298,8 +295,7 @@ async def room_list(call: Call) -> Answer:
     `complete` tells whether the list is known to be whole: the bot is logged in and its puppet has named all rooms. `cursor` is there
     while more pages follow.
     """
-    for name, kind in (("cursor", str), ("limit", int)):
-        fields.check_type(call.body, name, kind)
+    fields.check_types(call.body, {"cursor": str, "limit": int})
     cursor = fields.string(call.body, "cursor", MAX_NAME)
     limit = fields.integer(call.body, "limit", 100, 1, MAX_PAGE)
     client = call.bot.client

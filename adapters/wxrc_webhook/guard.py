@@ -182,5 +182,5 @@ def _kind(address: Address) -> str:
 
 def _remedy(allow_private: AllowPrivate) -> str:
     if allow_private is False:
-        return "use a public one, or allow private networks for this channel"
+        return "use a public one, or allow private networks for this channel (--allow-private)"
     return "it is outside the networks that this channel allows"

@@ -8,7 +8,7 @@
 It runs the same under asyncio and trio.
 """
 
-from wxrc_gateway.admin import ChannelSecrets, PuppetKind, add_bot, add_channel, grant_bot
+from wxrc_gateway.admin import ChannelSecrets, PuppetKind, add_bot, add_channel, grant_bot, move_callback
 from wxrc_gateway.gateway import Gateway
 
-__all__ = ["ChannelSecrets", "Gateway", "PuppetKind", "add_bot", "add_channel", "grant_bot"]
+__all__ = ["ChannelSecrets", "Gateway", "PuppetKind", "add_bot", "add_channel", "grant_bot", "move_callback"]

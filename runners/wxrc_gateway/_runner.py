@@ -61,7 +61,7 @@ class Runner:
         self.world = World()
         self.waiters: dict[str, Waiter] = {}
         self.draining = False
-        self._busy = 0  # sends and posts under way
+        self._busy = 0  # what is under way
         self._idle = anyio.Event()
         self._store, self._vault, self._puppets, self._sender = store, vault, puppets, sender
         self._clock, self._public_url, self._send_limit_s, self._passive = clock, public_url, send_limit_s, passive
@@ -192,10 +192,10 @@ class Runner:
             case effects.Flush(chid, botcode):
                 self._wake(("lane", chid, botcode))
             case effects.Send():
-                self._busy += 1
+                self.begin()
                 self._tasks.start_soon(self._send, effect)
             case effects.Post():
-                self._busy += 1
+                self.begin()
                 self._tasks.start_soon(self._post, effect)
             case effects.StartPuppet(botcode):
                 self._start_puppet(botcode)
@@ -228,14 +228,19 @@ class Runner:
             with anyio.move_on_after(min(60.0, max(0.0, (step.until - self._clock()) / 1000)) if step else None):
                 await wake.wait()
 
-    def _done(self) -> None:
+    def begin(self) -> None:
+        """Count something that is to end before the gateway goes down: a send, a post, an answer that is waited for."""
+        self._busy += 1
+
+    def end(self) -> None:
+        """Count its end."""
         self._busy -= 1
         if not self._busy:
             self._idle.set()
             self._idle = anyio.Event()
 
     async def drain(self) -> None:
-        """Begin nothing new, and wait until the sends and posts that are under way have ended and are recorded."""
+        """Begin nothing new, and wait until what is under way has ended and is recorded."""
         self.draining = True
         while self._busy:
             await self._idle.wait()
@@ -254,7 +259,7 @@ class Runner:
             )
             await self._record(effect.stream, settle)
         finally:
-            self._done()
+            self.end()
 
     async def _hand_over(self, effect: effects.Send) -> SendOutcome:
         client = self._clients.get(effect.botcode)
@@ -307,7 +312,7 @@ class Runner:
                 )
                 await self._record(effect.stream, miss)
         finally:
-            self._done()
+            self.end()
 
     # -- clients ----------------------------------------------------------------------------------------------------------------
 

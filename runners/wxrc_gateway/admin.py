@@ -29,13 +29,13 @@ class PuppetKind:
     Attributes:
         create: Makes one.
         capabilities: What it can do.
-        describe: Returns what a puppet with these options can do; raises PuppetError, with a sentence that names the option and
-            what would be right, for options that it cannot use. By default every option is taken.
+        prepare: Gets ready for a new bot with these options and returns what its puppet can do; raises PuppetError, with a sentence
+            that names the option and what would be right, for options that it cannot use. By default every option is taken.
     """
 
     create: PuppetFactory
     capabilities: Capabilities
-    describe: Callable[[Mapping[str, str]], Capabilities] | None = None
+    prepare: Callable[[str, Mapping[str, str]], Capabilities] | None = None
 
 
 @frozen
@@ -55,6 +55,13 @@ def _check_name(field: str, name: str) -> None:
         raise Refusal(
             f"{field} must be 1 to 64 letters, digits or _ . @ -, beginning with a letter or digit; it is {name!r:.80}"
         )
+
+
+def _check_callback(url: str, allow_private: bool) -> None:
+    try:
+        check_url(url, allow_private)
+    except ValueError as error:
+        raise Refusal(str(error)) from error
 
 
 async def _decide(store: Store, stream: str, command: Any) -> None:
@@ -100,10 +107,7 @@ async def add_channel(
     """
     _check_name("chid", chid)
     if callback_url:
-        try:
-            check_url(callback_url, allow_private)
-        except ValueError as error:
-            raise Refusal(str(error)) from error
+        _check_callback(callback_url, allow_private)
     if key is not None and len(key) < 16:
         raise Refusal("the channel's KEY must have at least 16 characters")
     if await store.read(channel.stream_name(chid)):
@@ -126,6 +130,19 @@ async def add_channel(
     await vault.put(channel.webhook_secret_name(chid, secret_id), webhook_secret.encode())
     await _decide(store, channel.stream_name(chid), channel.Add(added))
     return ChannelSecrets(chid, key, webhook_secret)
+
+
+async def move_callback(store: Store, chid: str, moved: channel.CallbackMoved) -> None:
+    """Have a channel's callbacks go elsewhere.
+
+    Raises:
+        Refusal: There is no such channel, or the URL cannot be used.
+    """
+    if moved.callback_url:
+        _check_callback(moved.callback_url, moved.allow_private)
+    if not await store.read(channel.stream_name(chid)):
+        raise Refusal(f"there is no channel '{chid}'; add it first")
+    await _decide(store, channel.stream_name(chid), channel.MoveCallback(moved))
 
 
 def options_name(botcode: str) -> str:
@@ -166,13 +183,13 @@ async def add_bot(
         StoreError: The store is not to be had just now.
     """
     _check_name("botcode", botcode)
-    try:
-        can = kind.describe(options or {}) if kind.describe else kind.capabilities
-    except (ValueError, PuppetError) as error:
-        raise Refusal(str(error)) from error
     stream = bot.stream_name(botcode)
     if await store.read(stream):
         raise Refusal(f"bot '{botcode}' is there already; choose another botcode")
+    try:
+        can = kind.prepare(botcode, options or {}) if kind.prepare else kind.capabilities
+    except (ValueError, PuppetError) as error:
+        raise Refusal(str(error)) from error
     await vault.put(options_name(botcode), msgspec.json.encode(dict(options or {})))
     added = bot.BotAdded(
         at=at,

@@ -164,6 +164,16 @@ class Gateway:
         await admin.grant_bot(self.store, chid, channel.BotGranted(at=self.clock(), botcode=botcode, **terms))
         await self._seen(lambda: botcode in self.world.channels[chid].state.grants)
 
+    async def move_callback(self, chid: str, callback_url: str, **terms: Any) -> None:
+        """Have a channel's callbacks go elsewhere (see `wxrc_core.channel.CallbackMoved` for the terms).
+
+        Raises:
+            Refusal: There is no such channel, or the URL cannot be used.
+        """
+        moved = channel.CallbackMoved(at=self.clock(), callback_url=callback_url, **terms)
+        await admin.move_callback(self.store, chid, moved)
+        await self._seen(lambda: self.world.channels[chid].state.settings.callback_url == callback_url)
+
     async def login(self, botcode: str) -> None:
         """Ask for login; what comes of it shows in `bot` and `events`.
 
@@ -316,6 +326,7 @@ class Gateway:
             return await self._accept(stream, queued)
         waiter = self._runner.waiters.setdefault(stream, Waiter())
         waiter.users += 1
+        self._runner.begin()
         try:
             msgid, accepted = await self._accept(stream, queued)
             if accepted.state in message.FINAL or accepted.state is message.MessageState.IN_DOUBT:
@@ -331,6 +342,7 @@ class Gateway:
             found, _ = aggregate.fold(await self.store.read(stream))
             return msgid, found
         finally:
+            self._runner.end()
             waiter.users -= 1
             if not waiter.users:
                 self._runner.waiters.pop(stream, None)

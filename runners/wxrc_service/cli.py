@@ -15,7 +15,7 @@ import click
 
 from wxrc_core import bot, channel, message
 from wxrc_core.errors import Refusal, WxrcError
-from wxrc_gateway import Gateway, add_bot, add_channel, grant_bot
+from wxrc_gateway import Gateway, add_bot, add_channel, grant_bot, move_callback
 from wxrc_gateway.gateway import wall_clock
 from wxrc_puppet.simulator import World
 from wxrc_service import demo as demonstration
@@ -225,6 +225,59 @@ def channel_add(
         else:
             for name, value in said.items():
                 click.echo(f"{name:<15} {value}")
+
+    run(work)
+
+
+@channel_group.command("callback")
+@click.argument("chid")
+@click.argument("callback_url", metavar="URL")
+@click.option("--callback-format", type=click.Choice(["form", "json", "bracket"]), default="form", show_default=True)
+@click.option("--allow-private", is_flag=True, help="Callbacks may go to private and loopback addresses.")
+@data_option
+def channel_callback(
+    data: Path, chid: str, callback_url: str, callback_format: channel.CallbackFormat, allow_private: bool
+) -> None:
+    """Have a channel's callbacks go to another URL, those included that are under way."""
+
+    async def work() -> None:
+        DataDir(data).check()
+        async with opened(data) as store:
+            moved = channel.CallbackMoved(
+                at=wall_clock(), callback_url=callback_url, callback_format=callback_format, allow_private=allow_private
+            )
+            await move_callback(store, chid, moved)
+        click.echo(f"callbacks of channel {chid} go to {callback_url}")
+
+    run(work)
+
+
+@channel_group.command("grant")
+@click.argument("chid")
+@click.argument("botcode", metavar="BOT")
+@click.option("--room", "room_topic", default="", metavar="TOPIC", help="The default room.")
+@click.option(
+    "--on-doubt", type=click.Choice(["leave", "resend"]), default="leave", show_default=True, help="Messages in doubt."
+)
+@click.option(
+    "--inbound",
+    type=click.Choice(["addressed", "all"]),
+    default="addressed",
+    show_default=True,
+    help="What is passed on.",
+)
+@data_option
+def channel_grant(data: Path, chid: str, botcode: str, room_topic: str, on_doubt: Any, inbound: Any) -> None:
+    """Let a channel use a bot, on these terms; they replace earlier ones."""
+
+    async def work() -> None:
+        DataDir(data).check()
+        async with opened(data) as store:
+            granted = channel.BotGranted(
+                at=wall_clock(), botcode=botcode, room_topic=room_topic, on_doubt=on_doubt, inbound=inbound
+            )
+            await grant_bot(store, chid, granted)
+        click.echo(f"channel {chid} may use bot {botcode}")
 
     run(work)
 

@@ -60,6 +60,9 @@ async def set_up(gateway: Gateway, url: str, receiver: DemoReceiver) -> None:
     if gateway.channel(CHID) is None:
         await gateway.add_channel(CHID, callback_url=f"{url}/demo/callback", allow_private=True)
         await gateway.grant_bot(CHID, BOT)
+    await gateway.move_callback(
+        CHID, f"{url}/demo/callback", allow_private=True
+    )  # another port than last time, perhaps
     channel = gateway.channel(CHID)
     assert channel is not None
     key = await gateway.vault.get(key_name(CHID, channel.key_ids[0]))
@@ -71,7 +74,7 @@ async def set_up(gateway: Gateway, url: str, receiver: DemoReceiver) -> None:
 
 def signed_curl(url: str, key: str, interface: str, body: str) -> str:
     """Return a shell line that signs and sends a request of channel `demo`: it takes a new txcode and the time whenever it is run."""
-    head = f'{{"chid":"{CHID}","botcode":"{BOT}","txcode":"\'$(date +%s)$$$RANDOM\'","txtime":"\'$(date +%s)000\'"}}'
+    head = f'{{"chid":"{CHID}","botcode":"{BOT}","txcode":"\'$(openssl rand -hex 10)\'","txtime":"\'$(date +%s)000\'"}}'
     return (
         f'T=\'{{"reqHead":{head},"reqBody":{body}}}\'; '
         f'curl -sS {url}/api/{interface} -H "Content-Type: application/json" -H "X-Ecaspsplus-SignatureType: HMAC-SHA256" '
@@ -86,6 +89,7 @@ def guide(gateway: Gateway, url: str, key: str) -> str:
     logged_in = bot is not None and bot.state == "login"
     return f"""
 WXRC runs at {url} with channel `{CHID}`, bot `{BOT}` and the simulator. Callbacks are printed here. Ctrl-C stops it.
+The channel's KEY is {key}
 
 1. The phone, in any browser:  {url}/sim/{BOT}
 2. Log the bot in{" (it is logged in from before)" if logged_in else ""}; the QR code comes as a callback below:

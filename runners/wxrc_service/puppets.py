@@ -1,5 +1,6 @@
 """The kinds of puppet that the service knows. Another kind is one more entry here."""
 
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 
@@ -15,10 +16,11 @@ from wxrc_puppet.simulator import SimulatedPuppet, World, read_options, simulato
 def simulator_kind(world: World) -> PuppetKind:
     """Return the simulator, whose bots live in this world."""
 
-    def describe(options: Mapping[str, str]) -> Capabilities:
+    def prepare(botcode: str, options: Mapping[str, str]) -> Capabilities:
+        world.ensure_account(botcode, options)  # its phone is there from now on
         return attrs.evolve(SimulatedPuppet.capabilities, deduplicates=read_options(options).deduplicates)
 
-    return PuppetKind(simulator(world), SimulatedPuppet.capabilities, describe)
+    return PuppetKind(simulator(world), SimulatedPuppet.capabilities, prepare)
 
 
 def wechaty_kind() -> PuppetKind:
@@ -27,6 +29,8 @@ def wechaty_kind() -> PuppetKind:
     Raises:
         Refusal: Its libraries are not installed.
     """
+    # gRPC's C core writes notes of its own to stderr when a gateway goes; what matters is in our own log.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     try:
         from wxrc_puppet.wechaty import WechatyPuppet, parse_options
     except ModuleNotFoundError as error:
@@ -34,14 +38,14 @@ def wechaty_kind() -> PuppetKind:
             f"puppet 'wechaty' needs the module '{error.name}'; install it with: pip install 'wxrc[wechaty]'"
         ) from error
 
-    def describe(options: Mapping[str, str]) -> Capabilities:
+    def prepare(botcode: str, options: Mapping[str, str]) -> Capabilities:
         parse_options(options)
         return WechatyPuppet.capabilities
 
     def create(context: PuppetContext) -> Puppet:
         return WechatyPuppet(context)
 
-    return PuppetKind(create, WechatyPuppet.capabilities, describe)
+    return PuppetKind(create, WechatyPuppet.capabilities, prepare)
 
 
 NAMES = ("simulator", "wechaty")

@@ -109,12 +109,11 @@ async def service(settings: Settings) -> AsyncIterator[tuple[Gateway, str]]:
                 try:
                     async with gateway:
                         yield gateway, url
-                        # The channels' answers first, then what the bots are doing.
-                        server.should_exit = True
-                        with anyio.move_on_after(settings.drain_limit_s + 1):
-                            await stopped.wait()
+                    # The gateway has drained, and meanwhile the server answered 503.
                 finally:
                     server.should_exit = True
+                    with anyio.move_on_after(5, shield=True):
+                        await stopped.wait()
 
 
 async def serve(settings: Settings, ready: Callable[[Gateway, str], object]) -> None:

@@ -39,7 +39,7 @@ def bot_line(the_bot: bot.Bot, served: bool) -> str:
     if the_bot.state is bot.BotState.LOGIN and client.wxid:
         parts.append(f"as {client.name} ({client.wxid}), {len(client.rooms)} rooms")
     if the_bot.reason:
-        parts.append(f"because {the_bot.reason.rstrip('.')}")
+        parts.append(f"why: {the_bot.reason.rstrip('.')}")
     action = ACTIONS["relogin" if the_bot.state is bot.BotState.LOGOUT else bot.user_action(the_bot)]
     if action and (served or the_bot.state is bot.BotState.LOGOUT):
         parts.append(f"next: {action.replace('BOT', the_bot.added.botcode)}")

@@ -3,6 +3,7 @@
 WAL with `synchronous=FULL`: what a call has written is still there after the power went, as WeChat itself would be.
 """
 
+import os
 from pathlib import Path
 
 import apsw
@@ -52,6 +53,7 @@ def open_file(path: Path) -> apsw.Connection:
         WorldError: It was written by a newer release.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # it holds what people wrote
     db = apsw.Connection(str(path))
     db.set_busy_timeout(2000)
     db.transaction_mode = "IMMEDIATE"
