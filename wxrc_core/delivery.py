@@ -205,7 +205,7 @@ def _create(delivery: Delivery | None, command: Create) -> tuple[DeliveryEvent, 
 
 
 def _attempt(delivery: Delivery, command: Attempt) -> tuple[DeliveryEvent, ...]:
-    if delivery.state in FINAL or command.attempt <= delivery.attempt:
+    if delivery.state in FINAL or command.attempt != delivery.attempt + 1:
         return ()
     if delivery.due.expires_at is not None and command.at >= delivery.due.expires_at:
         return (DeliveryExpired(at=command.at),)

@@ -368,7 +368,7 @@ def _queue(message: Message | None, command: Queue) -> tuple[MessageEvent, ...]:
 
 
 def _attempt(message: Message, command: Attempt) -> tuple[MessageEvent, ...]:
-    if command.attempt <= message.attempt:
+    if command.attempt != message.attempt + 1:
         return ()  # made before; a store that lost its answer must not turn one claim into two
     TABLE.check(message.state, MessageAttempted)
     return (MessageAttempted(at=command.at, attempt=message.attempt + 1, room_id=command.room_id),)

@@ -20,11 +20,17 @@ def machine(states: Sequence[str], transitions: Transitions, initial: str) -> Ma
     Raises:
         ValueError: A transition names a state that is not declared.
     """
+    # Plain strings: of an enum `transitions` would take the members' names, while ours are known by their values.
+    names = [str(state) for state in states]
+    for transition in transitions:
+        for end in (transition["source"], transition["dest"]):
+            if end not in names:
+                raise ValueError(f"transition '{transition['trigger']}' names the state '{end}', which is not declared")
     return Machine(
         model=None,
-        states=list(states),
+        states=names,
         transitions=[dict(transition) for transition in transitions],
-        initial=initial,
+        initial=str(initial),
         auto_transitions=False,
         send_event=False,
     )
