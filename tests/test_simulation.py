@@ -36,7 +36,7 @@ def test_a_rule_switched_off_breaks_its_invariant(rule: Rule) -> None:
 
 @pytest.mark.slow
 def test_everything_happens() -> None:
-    """The simulation reaches every event of every aggregate and every kind of fault; an invariant that nothing can break would prove little."""
+    """The simulation reaches every event and every kind of fault; an invariant that nothing can break would prove little."""
     runs = [simulate(seed) for seed in range(150)]
     seen = {type(note.values[2]) for run in runs for note in run.trace if note.what == "recorded"}
     expected = {
