@@ -20,6 +20,7 @@ from wxrc_http.answers import envelope as write_envelope
 from wxrc_http.envelope import Envelope
 from wxrc_http.interfaces import INTERFACES, Call, SharedNames
 from wxrc_http.port import Backend
+from wxrc_http.started import Started
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -41,7 +42,7 @@ _HEADERS: Final = {
     _SIGNATURE_TYPE: "X-Ecaspsplus-SignatureType",
 }
 _REPEATED: Final = b""  # under this name: the header that is repeated
-_ANSWER_HEADERS: Final = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+_ANSWER_HEADERS: Final = ((b"content-type", b"application/json"), (b"cache-control", b"no-store"))
 _LINGER_S: Final = 1.0
 _LINGER_BYTES: Final = 8 * 1_048_576
 _DEFAULT_TYPES: Final = ("HMAC-SHA256", "MD5")
@@ -146,13 +147,15 @@ class Api:
         limit = self._max_body_bytes
         if content_length.isdigit() and (len(content_length) > 18 or int(content_length) > limit):
             raise self._too_large()
-        with anyio.move_on_after(self._body_timeout_s):
-            message = await receive()
-            if message["type"] == "http.request" and not message.get("more_body", False):
-                whole: bytes = message.get("body", b"")
+        with anyio.CancelScope() as scope:
+            first = Started(receive())
+            if first.finished and first.result["type"] == "http.request" and not first.result.get("more_body", False):
+                whole: bytes = first.result.get("body", b"")
                 if len(whole) > limit:
                     raise self._too_large()
                 return whole
+            scope.deadline = anyio.current_time() + self._body_timeout_s
+            message = first.result if first.finished else await first
             parts = bytearray()
             while message["type"] == "http.request":
                 parts += message.get("body", b"")
@@ -187,8 +190,9 @@ def _check_headers(headers: dict[bytes, bytes]) -> None:
 
 
 def _interface(scope: Scope) -> str:
-    path: str = scope["path"].removeprefix(scope.get("root_path", ""))
-    return path.removeprefix("/api/") if path.startswith("/api/") else ""
+    path: str = scope["path"]
+    prefix = scope.get("root_path", "") + "/api/"
+    return path[len(prefix) :] if path.startswith(prefix) else ""
 
 
 def _fault(error: Exception, scope: Scope) -> Fault:

@@ -14,6 +14,7 @@ from wxrc_http.sentences import RULES
 VISIBLE: Final = re.compile(r"[!-~]{1,64}")
 """1 to 64 visible ASCII characters."""
 
+_STRINGS: Final = frozenset({str})
 _UNFIT: Final = re.compile("[\0\ud800-\udfff]")
 
 
@@ -30,7 +31,7 @@ def check_types(body: Mapping[str, Any], kinds: Mapping[str, type[Any]]) -> None
         if kind is None:
             continue  # nobody's field
         # By class and not by isinstance: true is no integer.
-        if type(value) is not kind or (kind is list and any(type(item) is not str for item in value)):
+        if type(value) is not kind or (kind is list and not set(map(type, value)) <= _STRINGS):
             raise Fault(Code.BODY_TYPE, "type", field=f"reqBody.{name}", rule=RULES[name])
 
 
@@ -54,8 +55,11 @@ def strings(body: Mapping[str, Any], name: str, most: int, longest: int) -> tupl
     if name not in body:
         return ()
     values: list[str] = body[name]
-    if len(values) > most or not all(fits(value, longest) for value in values):
+    if len(values) > most:
         raise wrong(name)
+    for value in values:
+        if not fits(value, longest):
+            raise wrong(name)
     return tuple(values)
 
 

@@ -102,11 +102,14 @@ def day(txtime: str, now: int, zone: str, window_s: int) -> str:
     Raises:
         Fault: It is outside the window (11).
     """
-    moments = (int(txtime),) if len(txtime) == 13 else _moments(txtime, zone)
-    if min(abs(now - moment) for moment in moments) > window_s * 1000:
-        right = datetime.fromtimestamp(now / 1000, _zone(zone)).strftime("%Y%m%d%H%M%S")
-        raise Fault(Code.HEAD_ILLEGAL, "window", seconds=window_s, now=right, zone=zone)
-    return txtime[:8] if len(txtime) == 14 else _day(moments[0] // _QUARTER_MS, zone)
+    if len(txtime) == 13:
+        moment = int(txtime)
+        if abs(now - moment) <= window_s * 1000:
+            return _day(moment // _QUARTER_MS, zone)
+    elif min(abs(now - moment) for moment in _moments(txtime, zone)) <= window_s * 1000:
+        return txtime[:8]
+    right = datetime.fromtimestamp(now / 1000, _zone(zone)).strftime("%Y%m%d%H%M%S")
+    raise Fault(Code.HEAD_ILLEGAL, "window", seconds=window_s, now=right, zone=zone)
 
 
 @lru_cache(maxsize=1024)

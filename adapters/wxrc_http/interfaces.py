@@ -217,9 +217,10 @@ async def room_send_text(call: Call) -> Answer:
         mention_id=mention_id,
         on_doubt=grant.on_doubt,
     )
+    stream = call.stream
     if room_topic:
-        await _check_one_room(call, room_topic)
-    msgid, message = await call.backend.queue(call.stream, queued, call.answer_wait_ms)
+        await _check_one_room(call, stream, room_topic)
+    msgid, message = await call.backend.queue(stream, queued, call.answer_wait_ms)
     status, reason = send_status(message)
     return _sentence(status, reason), {"msgid": msgid, "sendStatus": status, "sendReason": reason}
 
@@ -271,14 +272,14 @@ def _check_can_send(call: Call) -> None:
         raise Fault(Code.CANNOT, "unsupported", what=Say("向群发送消息", "write to rooms"))
 
 
-async def _check_one_room(call: Call, topic: str) -> None:
+async def _check_one_room(call: Call, stream: str, topic: str) -> None:
     """Refuse a name that several rooms have, as far as is known now; the core looks again before it sends."""
     bot = call.bot
     if not bot.ready:
         return
     count = call.shared_names.count(call.head.botcode, bot.client.rooms, topic)
     # A request that was accepted before the second room appeared still gets its msgid.
-    if count > 1 and await call.backend.message_in(call.stream) is None:
+    if count > 1 and await call.backend.message_in(stream) is None:
         raise Fault(Code.BODY_VALUE, "ambiguous room", count=count)
 
 

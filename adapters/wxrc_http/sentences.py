@@ -155,12 +155,12 @@ SENTENCES: Final[Mapping[str, Say]] = {
         "A form with {field}[...] is not supported; send {field} as one JSON text.",
     ),
     "empty": Say(
-        '缺少 reqHead：请求体是空的；它应为 JSON 文本 {{"reqHead": {{...}}, "reqBody": {{...}}}}',
-        'reqHead is missing: the request body is empty; it must be a JSON text {{"reqHead": {{...}}, "reqBody": {{...}}}}.',
+        '缺少 reqHead：请求体是空的；它应为 JSON 文本 {"reqHead": {...}, "reqBody": {...}}',
+        'reqHead is missing: the request body is empty; it must be a JSON text {"reqHead": {...}, "reqBody": {...}}.',
     ),
     "not an object": Say(
-        '请求体不是 JSON 对象；它应为 {{"reqHead": {{...}}, "reqBody": {{...}}}}',
-        'The request body is not a JSON object; it must be {{"reqHead": {{...}}, "reqBody": {{...}}}}.',
+        '请求体不是 JSON 对象；它应为 {"reqHead": {...}, "reqBody": {...}}',
+        'The request body is not a JSON object; it must be {"reqHead": {...}, "reqBody": {...}}.',
     ),
     "syntax": Say(
         "{field} 不是有效的 JSON 文本；请检查引号、逗号和转义",
