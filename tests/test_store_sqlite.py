@@ -183,7 +183,7 @@ async def test_events_of_a_newer_release_are_refused_while_open(path: Path) -> N
     async with SqliteStore(path) as store:
         await store.append([Entry("s", 0, [queued()])])
         write_foreign_event(path, "message.folded", 1, release="9.8.7")
-        for use in (store.read_all(), store.read("newer"), store.at(2)):
+        for use in (store.read_all(1), store.read("newer"), store.at(2)):
             with pytest.raises(NewerEvents, match=r"message\.folded in version 1"):
                 await use
 

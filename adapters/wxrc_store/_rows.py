@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeAlias
 import msgspec
 
 from wxrc_core.codec import UnknownEvent, decode, encode
-from wxrc_core.log import Entry, Recorded
+from wxrc_core.log import Appended, Entry, Outcome, Recorded
 from wxrc_store.port import NewerEvents, StoreError
 
 Row: TypeAlias = tuple[int, str, int, str, int, bytes]
@@ -22,6 +22,35 @@ class EncodedEntry(NamedTuple):
     stream: str
     expected: int
     events: Sequence[tuple[str, int, bytes]]
+
+
+class Tail:
+    """The newest events of the log as far as this process wrote them itself: its own follower need not read them back.
+
+    It is without a gap: when another process has written in between, what came before is forgotten.
+    """
+
+    def __init__(self, length: int) -> None:
+        self._length = length
+        self._events: list[Recorded] = []
+
+    def add(self, batch: Sequence[Entry], outcomes: Sequence[Outcome]) -> None:
+        """Take in a batch that was committed; batches come in the order of their positions."""
+        events = self._events
+        for entry, outcome in zip(batch, outcomes, strict=True):
+            if type(outcome) is not Appended:
+                continue
+            if events and events[-1].position != outcome.position - 1:
+                events.clear()
+            for number, event in enumerate(entry.events):
+                events.append(Recorded(outcome.position + number, entry.stream, entry.expected + 1 + number, event))
+        if len(events) > 2 * self._length:
+            del events[: -self._length]
+
+    def after(self, position: int, limit: int) -> Sequence[Recorded]:
+        """Return up to `limit` events above a position; none where it cannot tell."""
+        offset = position + 1 - self._events[0].position if self._events else -1
+        return self._events[offset : offset + limit] if offset >= 0 else ()
 
 
 def encode_batch(batch: Sequence[Entry]) -> list[EncodedEntry]:

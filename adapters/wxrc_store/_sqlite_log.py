@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeAlias
 import apsw
 
 from wxrc_core.codec import known
-from wxrc_core.log import Appended, Conflict, Outcome
+from wxrc_core.log import Appended, Conflict, Entry, Outcome
 from wxrc_store._rows import EncodedEntry, Row, newer_events
 from wxrc_store._seal import Sealer, create_key, read_key
 from wxrc_store.port import StoreError
@@ -68,9 +68,10 @@ except PackageNotFoundError:  # the package is used from a source tree
 
 
 class Append(NamedTuple):
-    """A work of the writer: the entries of one `Store.append`."""
+    """A work of the writer: the entries of one `Store.append`, ready to be written, and as they were given."""
 
     entries: Sequence[EncodedEntry]
+    batch: Sequence[Entry] = ()
 
 
 class Keep(NamedTuple):

@@ -53,8 +53,23 @@ class Group(Generic[Work, Result]):
 class GroupWriter(Generic[Work, Result]):
     """The thread and the waiters. Made inside an event loop, and bound to it."""
 
-    def __init__(self, backend: Backend[Work, Result], head: int, name: str) -> None:
+    def __init__(
+        self,
+        backend: Backend[Work, Result],
+        head: int,
+        name: str,
+        committed: Callable[[Sequence[Work], Sequence[Result]], None] = lambda works, results: None,
+    ) -> None:
+        """Start the thread.
+
+        Args:
+            backend: The driver.
+            head: The log's last position.
+            name: The thread's name.
+            committed: Called on the loop with each group that was committed, before anybody hears of it.
+        """
         self.head = head  # the last position that the loop has heard of
+        self._committed = committed
         self._backend = backend
         self._call = call_into_loop()
         self._news = anyio.Event()
@@ -122,6 +137,8 @@ class GroupWriter(Generic[Work, Result]):
     def _arrived(self, group: Group[Work, Result] | None, head: int) -> None:
         """Take in, on the loop, what the thread has done: the only call from there to here."""
         if group is not None:
+            if group.error is None:
+                self._committed(group.works, group.results)
             group.done.set()
         if head > self.head:
             self.head = head

@@ -17,7 +17,7 @@ import apsw
 from anyio.lowlevel import checkpoint
 
 from wxrc_core.log import Entry, Outcome, Recorded
-from wxrc_store._rows import decode_rows, encode_batch
+from wxrc_store._rows import Tail, decode_rows, encode_batch
 from wxrc_store._seal import Sealer
 from wxrc_store._sqlite_log import Append, Keep, Result, SqliteLog, Work, said
 from wxrc_store._writer import GroupWriter
@@ -25,6 +25,9 @@ from wxrc_store.port import StoreError
 
 FEW = 64
 """So many rows are read straight from the event loop (about 0.2 ms); more are worth a thread."""
+
+TAIL = 5_000
+"""So many of the newest events are kept in memory, for those who follow the log."""
 
 CHUNK = 1000
 """So many rows are fetched and then decoded. Rows of a whole big page at once cost a replay up to half its speed."""
@@ -60,7 +63,10 @@ class SqliteStore:
         """
         self._sealer, self._near, self._far, head = await anyio.to_thread.run_sync(self._open)
         self._far_use = anyio.CapacityLimiter(1)
-        self._writer: GroupWriter[Work, Result] = GroupWriter(self._log, head, f"wxrc-store {self._path.name}")
+        self._tail = Tail(TAIL)
+        self._writer: GroupWriter[Work, Result] = GroupWriter(
+            self._log, head, f"wxrc-store {self._path.name}", self._committed
+        )
         return self
 
     async def __aexit__(
@@ -75,7 +81,12 @@ class SqliteStore:
 
     async def append(self, batch: Sequence[Entry]) -> Sequence[Outcome]:
         """See `Store.append`. Cancelled, it may still become durable: read back by identity."""
-        return await self._writer.submit(Append(encode_batch(batch)))
+        return await self._writer.submit(Append(encode_batch(batch), batch))
+
+    def _committed(self, works: Sequence[Work], results: Sequence[Result]) -> None:
+        for work, outcomes in zip(works, results, strict=True):
+            if isinstance(work, Append):
+                self._tail.add(work.batch, outcomes)
 
     async def read(self, stream: str, after: int = 0) -> Sequence[Recorded]:
         """See `Store.read`."""
@@ -88,6 +99,8 @@ class SqliteStore:
     async def read_all(self, after: int = 0, limit: int = 1000) -> Sequence[Recorded]:
         """See `Store.read_all`."""
         await self._turn()
+        if own := self._tail.after(after, limit):
+            return own
         found = self._select(self._near, PAGE, (after, min(limit, FEW)))
         if len(found) == FEW < limit:
             found += await self._select_far(PAGE, (found[-1].position, limit - FEW))

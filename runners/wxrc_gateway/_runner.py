@@ -68,6 +68,7 @@ class Runner:
         self._clients: dict[str, BotClient] = {}
         self._wakes: dict[tuple[str, ...], anyio.Event] = {}
         self._secrets: dict[str, str] = {}
+        self._keys: dict[tuple[str, tuple[str, ...]], Sequence[str]] = {}
         self._jitter = random.Random()  # noqa: S311 - spreads retries, protects nothing
         self._progress = anyio.Event()
 
@@ -383,8 +384,13 @@ class Runner:
     async def keys(self, chid: str) -> Sequence[str]:
         """Return the KEYs that a channel may sign with now, the newest first."""
         held = self.world.channels.get(chid)
-        ids = held.state.key_ids if held else ()
-        return [await self._secret(channel.key_name(chid, key_id)) for key_id in ids]
+        if held is None:
+            return ()
+        known = self._keys.get((chid, held.state.key_ids))
+        if known is None:
+            known = [await self._secret(channel.key_name(chid, key_id)) for key_id in held.state.key_ids]
+            self._keys[chid, held.state.key_ids] = known
+        return known
 
     async def _webhook_secrets(self, chid: str) -> Sequence[str]:
         ids = self.world.channels[chid].state.webhook_secret_ids
