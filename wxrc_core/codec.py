@@ -5,7 +5,7 @@ type's schema version in `SCHEMAS` and adds a function to `UPCASTS` that turns t
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -47,7 +47,8 @@ NAMES: dict[type, str] = {
 SCHEMAS: dict[str, int] = {}
 """Schema versions above 1."""
 
-UPCASTS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {}
+Upcasts: TypeAlias = Mapping[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]]
+UPCASTS: Upcasts = {}
 """(type, older schema version) -> what turns its fields into those of the next version."""
 
 known: Mapping[str, int] = {name: SCHEMAS.get(name, 1) for name in NAMES.values()}
@@ -81,14 +82,18 @@ def decode(type: str, schema: int, data: bytes) -> Event:  # noqa: A002 - the co
     try:
         return _DECODE[type, schema](data)
     except KeyError:
-        return _upcast(type, schema, data)
+        return upcast(type, schema, data, newest=known.get(type, 0), upcasts=UPCASTS)
 
 
-def _upcast(name: str, schema: int, data: bytes) -> Event:
-    newest = known.get(name, 0)
+def upcast(name: str, schema: int, data: bytes, *, newest: int, upcasts: Upcasts) -> Event:
+    """Return the event of an older schema version: its fields go through every version up to the newest.
+
+    Raises:
+        UnknownEvent: Newer code wrote it.
+    """
     if not 1 <= schema <= newest:
         raise UnknownEvent(name, schema)
     fields = msgspec.json.decode(data)
     for version in range(schema, newest):
-        fields = UPCASTS[name, version](fields)
+        fields = upcasts[name, version](fields)
     return msgspec.convert(fields, _CLASSES[name])
