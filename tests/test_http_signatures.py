@@ -26,6 +26,7 @@ from tests.test_http_fake import (
     res_body,
     signed,
 )
+from wxrc_http import signing
 
 pytestmark = pytest.mark.anyio
 
@@ -239,3 +240,25 @@ async def test_settings_do_not_give_a_channel_away(backend: FakeBackend, caller:
 
     assert "0" == (await caller.call("login", head=a_head(txtime=str(NOW + 600_000))))["rtCode"]
     assert "11" == (await caller.call("login", head=a_head(txtime=TXTIME)))["rtCode"]
+
+
+@pytest.mark.parametrize("chid", ["crm", "shop", "nobody"])
+@pytest.mark.parametrize("kind", ["MD5", "HMAC-SHA256"])
+async def test_the_same_work_for_whoever_cannot_sign(
+    chid: str, kind: str, backend: FakeBackend, caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With two KEYs, with one and without a channel, a wrong signature costs two digests of the same text."""
+    backend.signing_keys["crm"] = ("new-key", KEY)
+    sign = signing.SIGN[kind]
+    texts: list[bytes] = []
+
+    def counted(text: bytes, key: bytes) -> str:
+        texts.append(text)
+        return sign(text, key)
+
+    monkeypatch.setitem(signing.SIGN, kind, counted)
+    raw = a_json(a_head(chid=chid))
+    said = res_body(await caller.send("login", raw, JSON | signed(raw, "guessed", kind)))
+
+    assert "13" == said["rtCode"]
+    assert [raw, raw] == texts

@@ -110,8 +110,8 @@ SENTENCES: Final[Mapping[str, Say]] = {
         "reqBody.msgid is missing; reqBody.txcode together with reqBody.txdate would do as well.",
     ),
     "ambiguous room": Say(
-        "reqBody.roomTopic 对应 {count} 个同名的群；请用 reqBody.roomId 指明是哪一个",
-        "reqBody.roomTopic is the name of {count} rooms; say which one with reqBody.roomId.",
+        "群名称（reqBody.roomTopic 或默认群）对应 {count} 个同名的群；请用 reqBody.roomId 指明是哪一个",
+        "The room's name (reqBody.roomTopic or the default room) is that of {count} rooms; say which one with reqBody.roomId.",
     ),
     "no such message": Say(
         "reqBody 所指的消息不存在；请使用本渠道发送消息时得到的 msgid，或其 txcode 和日期",
