@@ -19,11 +19,14 @@ VALUES = st.recursive(
 )
 
 
-@given(VALUES, st.booleans(), st.sampled_from([None, 1, "\t\r\n "]))
-@example({"a": ":", "b": [":::", {":": ""}]}, True, None)
-def test_what_was_written_is_read(value: Any, ascii_only: bool, indent: Any) -> None:
+SEPARATORS = st.sampled_from([(",", ":"), (", ", ": "), ("\n,\t", " :\r")])
+
+
+@given(VALUES, st.booleans(), SEPARATORS)
+@example({"a": ":", "b": [":::", {":": ""}]}, True, (",", ":"))
+def test_what_was_written_is_read(value: Any, ascii_only: bool, separators: tuple[str, str]) -> None:
     """Any value in any spelling is read as it was written, whether quickly or slowly."""
-    raw = json.dumps(value, ensure_ascii=ascii_only, indent=indent).encode()
+    raw = json.dumps(value, ensure_ascii=ascii_only, separators=separators).encode()
 
     assert value == parse(raw) == _parse_slowly(raw)
 
@@ -51,11 +54,14 @@ def _nested(value: Any, path: list[str | int]) -> Any:
     VALUES,
     st.lists(TEXT.filter(lambda text: text != "z") | st.integers(0, 2), max_size=4),
     st.booleans(),
+    SEPARATORS,
 )
-def test_a_repeated_name_is_found(found: dict[str, Any], again: Any, path: list[str | int], ascii_only: bool) -> None:
+def test_a_repeated_name_is_found(
+    found: dict[str, Any], again: Any, path: list[str | int], ascii_only: bool, separators: tuple[str, str]
+) -> None:
     """An object with a name twice is refused at any depth, whatever its values."""
     name = next(iter(found))
-    raw = json.dumps(_nested(Pairs(found, name, again), path), ensure_ascii=ascii_only).encode()
+    raw = json.dumps(_nested(Pairs(found, name, again), path), ensure_ascii=ascii_only, separators=separators).encode()
 
     with pytest.raises(Unreadable) as refused:
         parse(raw)
