@@ -44,13 +44,18 @@ check: $(VENV)/.dev ## lint, types, layers
 bench: $(VENV)/.dev ## measure, against what stands beside it in the same run
 	$(BIN)/python bench/bench_core.py
 	$(BIN)/python bench/bench_store.py
+	$(BIN)/python bench/bench_replay.py
+	$(BIN)/python bench/bench_bots.py
 	$(BIN)/python bench/bench_accept.py
 
 soak: $(VENV)/.dev ## the long simulations and many more kills
 	WXRC_SEEDS=$(SOAK_SEEDS) WXRC_KILLS=$(SOAK_KILLS) $(BIN)/python -m pytest --timeout 0 tests/test_simulation.py tests/test_kill.py
 
-proto: $(VENV)/.dev ## write the Wechaty protocol's Python from its .proto file
-	cd adapters && ../$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. wxrc_puppet/wechaty/puppet.proto
+proto: $(BIN)/python ## write the Wechaty protocol's Python from its .proto file
+	@# An old generator, so that the code loads with every protobuf from 6.30 on; it has an environment of its own.
+	$(PYTHON) -m venv .cache/protoc
+	.cache/protoc/bin/python -m pip install --quiet grpcio-tools==1.72.1
+	.cache/protoc/bin/python -m grpc_tools.protoc -I adapters --python_out=adapters --pyi_out=adapters adapters/wxrc_puppet/wechaty/puppet.proto
 
 states: $(VENV)/.dev ## draw the state diagrams in the docs anew
 	$(BIN)/python docs/draw_states.py

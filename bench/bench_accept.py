@@ -67,6 +67,7 @@ def run_bare(pipe: Connection) -> None:
 def run_wxrc(pipe: Connection) -> None:
     """Serve WXRC itself, as `wxrc serve` does."""
     import anyio
+
     from wxrc_gateway import Gateway
     from wxrc_service.data import DataDir
     from wxrc_service.serve import Settings, serve
@@ -91,10 +92,12 @@ class Client(asyncio.Protocol):
         self.refused = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Send the first request."""
         self.transport = transport
         self.next()
 
     def next(self) -> None:
+        """Send the next request, or close."""
         if self.requests:
             self.transport.write(self.requests.pop())  # type: ignore[attr-defined]
         elif not self.done.done():
@@ -102,6 +105,7 @@ class Client(asyncio.Protocol):
             self.transport.close()
 
     def data_received(self, data: bytes) -> None:
+        """Take in an answer, and count it if it is no acceptance."""
         self.buffer += data
         head, gap, body = self.buffer.partition(b"\r\n\r\n")
         if not gap:
@@ -116,6 +120,7 @@ class Client(asyncio.Protocol):
         self.next()
 
     def connection_lost(self, error: Exception | None) -> None:
+        """Fail if there was more to ask."""
         if not self.done.done():
             self.done.set_exception(error or ConnectionError("closed"))
 

@@ -231,7 +231,7 @@ async def test_callbacks_move_with_their_channel(tmp_path: Path) -> None:
     """What is under way goes to the new URL, with the same webhook-id."""
     with Receiver() as old, Receiver() as new:
         old.default = Answer(status=500)
-        async with running(tmp_path) as (gateway, world):
+        async with running(tmp_path) as (gateway, _):
             await gateway.add_channel("crm", callback_url=old.url, allow_private=True)
             await gateway.grant_bot("crm", "demo")
             await gateway.login("demo")
