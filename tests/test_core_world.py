@@ -304,7 +304,7 @@ def test_operations_come_one_after_the_other() -> None:
     position = told.log[-1].position
 
     assert [Decide(BOT, bot.RequestLogout(at=0, operation=position))] == logout
-    assert [SignOut("b")] == told.carry_out(logout)
+    assert [SignOut("b", position)] == told.carry_out(logout)
     assert [] == operate(told, "login", "op2")  # it has to wait
 
     finished = told.do(BOT, bot.FinishLogout(at=5))
@@ -319,9 +319,10 @@ def test_two_operations_at_once_are_carried_out_once_each() -> None:
     """The second waits for the first; handed over twice, each happens once."""
     told = story()
     first, second = operate(told, "login", "op1"), operate(told, "stop", "op2")
+    position = told.log[-1].position
 
     assert [] == second
-    assert [StartPuppet("b"), ReleasePuppet("b")] == told.carry_out(first)
+    assert [StartPuppet("b"), ReleasePuppet("b", position)] == told.carry_out(first)
     assert [] == told.carry_out(first)
 
 
@@ -460,19 +461,20 @@ def test_a_client_is_started_again() -> None:
     assert [] == again.do(BOT, restart.command)  # told again, it is not started again
 
 
-@pytest.mark.parametrize(("kind", "effect"), [("logout", SignOut("b")), ("stop", ReleasePuppet("b"))])
+@pytest.mark.parametrize(("kind", "effect"), [("logout", SignOut), ("stop", ReleasePuppet)])
 def test_what_was_asked_for_is_finished(kind: str, effect: Any) -> None:
     """A logout or stop that had begun goes on; one that was only accepted begins."""
     begun = log_in(story())
     begun.carry_out(operate(begun, kind, "op1"))
+    position = begun.world.bots["b"].state.operation
 
-    assert effect in _taken_up(begun)
+    assert effect("b", position) in _taken_up(begun)
 
     accepted = story()
     operate(accepted, kind, "op1")
     again = accepted.restarted()
 
-    assert [effect] == again.carry_out(again.world.resume(100))
+    assert [effect("b", accepted.log[-1].position)] == again.carry_out(again.world.resume(100))
 
 
 def test_an_operation_waits_for_the_client_to_be_started_again() -> None:

@@ -404,16 +404,18 @@ class RestartClient:
 
 @frozen(kw_only=True)
 class FinishLogout:
-    """The account is signed out and the stored session is gone."""
+    """The account is signed out and the stored session is gone, as this operation asked (0 = the one that is being carried out)."""
 
     at: int
+    operation: int = 0
 
 
 @frozen(kw_only=True)
 class FinishStop:
-    """The client is released."""
+    """The client is released, as this operation asked (0 = the one that is being carried out)."""
 
     at: int
+    operation: int = 0
 
 
 _SESSION_GONE = "the stored session no longer holds"
@@ -523,11 +525,15 @@ def _restart_client(bot: Bot, command: RestartClient) -> tuple[BotEvent, ...]:
 
 
 def _finish_logout(bot: Bot, command: FinishLogout) -> tuple[BotEvent, ...]:
-    return (SignedOut(at=command.at),) if bot.ending == "logout" else ()
+    if bot.ending != "logout" or command.operation not in (0, bot.operation):
+        return ()
+    return (SignedOut(at=command.at),)
 
 
 def _finish_stop(bot: Bot, command: FinishStop) -> tuple[BotEvent, ...]:
-    return (Stopped(at=command.at),) if bot.ending == "stop" else ()
+    if bot.ending != "stop" or command.operation not in (0, bot.operation):
+        return ()
+    return (Stopped(at=command.at),)
 
 
 _DECIDE: dict[type, Any] = {
@@ -668,9 +674,9 @@ def react(bot: Bot, event: BotEvent) -> tuple[Effect | Notify, ...]:
         case LoginRepeated():
             return (StartPuppet(code),)  # they are told when the link is back
         case LogoutRequested():
-            return (SignOut(code),)
+            return (SignOut(code, event.operation),)
         case StopRequested():
-            return (ReleasePuppet(code),)
+            return (ReleasePuppet(code, event.operation),)
         case QrCodeIssued():
             return (_tell_qr_code(code, event),)
         case LoggedIn() | LinkRestored():

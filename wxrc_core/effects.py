@@ -27,16 +27,18 @@ class StopPuppet:
 
 @frozen
 class SignOut:
-    """Sign the account out, forget the stored session, let go of the puppet; then `bot.FinishLogout`."""
+    """Sign the account out, forget the stored session, let go of the puppet; then `bot.FinishLogout` with this operation."""
 
     botcode: str
+    operation: int
 
 
 @frozen
 class ReleasePuppet:
-    """Release the client but keep the session, let go of the puppet; then `bot.FinishStop`."""
+    """Release the client but keep the session, let go of the puppet; then `bot.FinishStop` with this operation."""
 
     botcode: str
+    operation: int
 
 
 @frozen

@@ -116,7 +116,8 @@ class World:
     def _resume(self, now: int) -> Iterator[Effect]:
         for botcode, held in self.bots.items():
             if held.state.ending:
-                yield SignOut(botcode) if held.state.ending == "logout" else ReleasePuppet(botcode)
+                finish = SignOut if held.state.ending == "logout" else ReleasePuppet
+                yield finish(botcode, held.state.operation)
             elif held.state.running:
                 # What was asked for in the meantime comes after it: nobody must be told "online" on the word of the old process.
                 yield Decide(bot.stream_name(botcode), bot.RestartClient(at=now, starts=held.state.starts))

@@ -134,7 +134,7 @@ class Gateway(Life):
                 waiter = self._waiters.get(recorded.stream)
                 if waiter is not None:
                     held = self.world.messages.get(recorded.stream)
-                    if held is None or held.state.state is message.MessageState.IN_DOUBT:
+                    if held is None or held.state.state in message.ENDED:
                         waiter.ended.set()
             self._progress.set()
             self._progress = self._stage.scheduler.signal()
@@ -241,10 +241,10 @@ class Gateway(Life):
                 self._start_client(botcode)
             case effects.StopPuppet(botcode):
                 self._end_client(botcode)
-            case effects.SignOut(botcode):
-                self._spawn(self._sign_out(botcode))
-            case effects.ReleasePuppet(botcode):
-                self._spawn(self._release(botcode))
+            case effects.SignOut(botcode, position):
+                self._spawn(self._sign_out(botcode, position))
+            case effects.ReleasePuppet(botcode, position):
+                self._spawn(self._release(botcode, position))
 
     def _wake(self, key: Key) -> None:
         wake = self._wakes.get(key)
@@ -361,17 +361,17 @@ class Gateway(Life):
         if client is not None:
             client.end()
 
-    def _sign_out(self, botcode: str) -> Steps[None]:
-        yield self._stage.delay(1, 300)
+    def _sign_out(self, botcode: str, position: int) -> Steps[None]:
+        yield self._stage.delay(1, 2_000)
         self._wechat.accounts[botcode].sign_out()
         self._end_client(botcode)
-        yield from self._record(bot.stream_name(botcode), bot.FinishLogout(at=self._stage.now))
+        yield from self._record(bot.stream_name(botcode), bot.FinishLogout(at=self._stage.now, operation=position))
 
-    def _release(self, botcode: str) -> Steps[None]:
-        yield self._stage.delay(1, 300)
+    def _release(self, botcode: str, position: int) -> Steps[None]:
+        yield self._stage.delay(1, 2_000)
         self._wechat.accounts[botcode].release()
         self._end_client(botcode)
-        yield from self._record(bot.stream_name(botcode), bot.FinishStop(at=self._stage.now))
+        yield from self._record(bot.stream_name(botcode), bot.FinishStop(at=self._stage.now, operation=position))
 
     # -- what the request side asks for -----------------------------------------------------------------------------------------
 
@@ -382,24 +382,23 @@ class Gateway(Life):
             TxcodeReused: The txcode was used today for something else.
             Unavailable: Nothing was promised.
         """
-        waiter = None
+        yield from self.execute(stream, message.Queue(queued))
         if wait_ms:
-            signal = self._stage.scheduler.signal
-            waiter = self._waiters.setdefault(stream, Waiter(signal(), signal()))
-            waiter.users += 1
-        try:
-            yield from self.execute(stream, message.Queue(queued))
-            if waiter is not None:
-                accepted, _ = aggregate.fold(self._stage.log.read(stream))
-                if accepted.state not in message.FINAL and accepted.state is not message.MessageState.IN_DOUBT:
-                    yield waiter.ended, wait_ms
-                while waiter.claims:
-                    yield waiter.unclaimed, None
-            history = self._stage.log.read(stream)
-            found, _ = aggregate.fold(history)
-            return history[0].position, found
-        finally:
-            if waiter is not None:
-                waiter.users -= 1
-                if not waiter.users:
-                    self._waiters.pop(stream, None)
+            yield from self._wait_for_end(stream, wait_ms)
+        history = self._stage.log.read(stream)
+        found, _ = aggregate.fold(history)
+        return history[0].position, found
+
+    def _wait_for_end(self, stream: str, wait_ms: int) -> Steps[None]:
+        # Only whoever was accepted waits: an end that is recorded as answered must be the answer to this very request.
+        signal = self._stage.scheduler.signal
+        waiter = self._waiters.setdefault(stream, Waiter(signal(), signal()))
+        waiter.users += 1
+        accepted, _ = aggregate.fold(self._stage.log.read(stream))
+        if accepted.state not in message.ENDED:
+            yield waiter.ended, wait_ms
+        while waiter.claims:
+            yield waiter.unclaimed, None
+        waiter.users -= 1
+        if not waiter.users:
+            self._waiters.pop(stream, None)

@@ -146,8 +146,10 @@ class Play:
         self._later(self.site.keep_running(), 0)
         for botcode in self.wechat.accounts:
             self._operate(botcode, "login", self.stage.delay(0, 3_000))
-            for _ in range(int(draw.random() * 6)):
-                self._operate(botcode, draw.choice(("login", "login", "logout", "stop")), self._sometime())
+            hectic = draw.random() < 0.15  # somebody who cannot make up his mind
+            for _ in range(14 if hectic else int(draw.random() * 6)):
+                after = self.stage.delay(0, 8_000) if hectic else self._sometime()
+                self._operate(botcode, draw.choice(("login", "login", "logout", "stop")), after)
             for _ in range(int(draw.random() * 8)):
                 self._later(self._happen(botcode), self._sometime())
         for number in range(draw.randint(2, 36)):
