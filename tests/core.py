@@ -9,9 +9,10 @@ import attrs
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from wxrc_core import aggregate
+from wxrc_core import aggregate, bot, channel, message, operation
 from wxrc_core.effects import Decide, Effect
 from wxrc_core.log import Event, Recorded
+from wxrc_core.puppet import ReportLoggedIn, ReportRooms, Room
 from wxrc_core.world import World
 
 examples = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -119,3 +120,66 @@ class Story:
         again.log = list(self.log)
         again.world.replay(again.log)
         return again
+
+
+# -- a story's usual beginning, and its usual steps ------------------------------------------------------------------------------
+
+BOT = bot.stream_name("b")
+ROOMS = (Room("r1", "一群"), Room("r2", "二群"), Room("r3", "同名"), Room("r4", "同名"))
+
+
+def stream(txcode: str) -> str:
+    """Return the stream of a request."""
+    return message.stream_name("ch", "20261124", txcode)
+
+
+def story(*, callback: str = "https://ch.example/", pace: str = "none", deduplicates: bool = False) -> Story:
+    """Return the beginning: a bot, and a channel that may use it."""
+    told = Story()
+    added = bot.BotAdded(at=0, botcode="b", puppet="simulator", pace=pace, deduplicates=deduplicates)  # type: ignore[arg-type]
+    told.do(BOT, bot.Add(added))
+    settings = channel.ChannelAdded(at=0, chid="ch", key_id="k", webhook_secret_id="w", callback_url=callback)
+    told.do("channel/ch", channel.Add(settings))
+    told.do("channel/ch", channel.Grant(channel.BotGranted(at=0, botcode="b")))
+    return told
+
+
+def operate(told: Story, kind: Any, txcode: str, at: int = 0) -> list[Any]:
+    """Accept an operation; return what must be done."""
+    accepted = operation.OperationAccepted(
+        at=at, chid="ch", botcode="b", txcode=txcode, interface=kind, digest=f"{kind} {txcode}", kind=kind
+    )
+    return told.do(stream(txcode), operation.Accept(accepted))
+
+
+def log_in(told: Story, *, rooms: tuple[Room, ...] = ROOMS, complete: bool = True) -> Story:
+    """Log the bot in, up to its room list; its callbacks are created and left alone."""
+    told.carry_out(operate(told, "login", "login"))
+    told.carry_out(told.do(BOT, ReportLoggedIn(at=0, wxid="wxid_b", name="Bot")))
+    told.do(BOT, ReportRooms(at=0, rooms=rooms, complete=complete))
+    return told
+
+
+def send(told: Story, txcode: str, **fields: Any) -> list[Any]:
+    """Accept a text; return what must be done."""
+    known = {"room_id": "r1", "text": f"text {txcode}"} | fields
+    queued = message.MessageQueued(
+        at=0, chid="ch", botcode="b", txcode=txcode, interface="roomSendText", digest=repr(known), **known
+    )
+    return told.do(stream(txcode), message.Queue(queued))
+
+
+def attempt(txcode: str, number: int = 1, room_id: str = "r1", at: int = 0) -> Decide:
+    """Return what the world says when a message is next."""
+    return Decide(stream(txcode), message.Attempt(at=at, attempt=number, room_id=room_id))
+
+
+def follow(told: Story, step: Any) -> list[Any]:
+    """Carry out what the world says is next; return what must be done."""
+    assert isinstance(step, Decide)
+    return told.do(step.stream, step.command)
+
+
+def settle(told: Story, txcode: str, outcome: Any, number: int = 1, at: int = 0, **fields: Any) -> list[Any]:
+    """Tell how a hand-over ended; return what must be done."""
+    return told.do(stream(txcode), message.Settle(at=at, attempt=number, outcome=outcome, **fields))
