@@ -202,10 +202,10 @@ class Runner:
                 self._start_puppet(botcode)
             case effects.StopPuppet(botcode):
                 self._stop_puppet(botcode)
-            case effects.SignOut(botcode):
-                self._tasks.start_soon(self._sign_out, botcode)
-            case effects.ReleasePuppet(botcode):
-                self._tasks.start_soon(self._release, botcode)
+            case effects.SignOut(botcode, operation):
+                self._tasks.start_soon(self._sign_out, botcode, operation)
+            case effects.ReleasePuppet(botcode, operation):
+                self._tasks.start_soon(self._release, botcode, operation)
 
     def _wake(self, key: tuple[str, ...]) -> None:
         """Wake the pump that has this key; the first call starts it."""
@@ -351,14 +351,14 @@ class Runner:
         if client is not None:
             client.scope.cancel()
 
-    async def _sign_out(self, botcode: str) -> None:
+    async def _sign_out(self, botcode: str, operation: int) -> None:
         await self._end_client(botcode, "sign_out")
         await StoredSession(self._vault, botcode).clear()
-        await self._record(bot.stream_name(botcode), bot.FinishLogout(at=self._clock()))
+        await self._record(bot.stream_name(botcode), bot.FinishLogout(at=self._clock(), operation=operation))
 
-    async def _release(self, botcode: str) -> None:
+    async def _release(self, botcode: str, operation: int) -> None:
         await self._end_client(botcode, "release")
-        await self._record(bot.stream_name(botcode), bot.FinishStop(at=self._clock()))
+        await self._record(bot.stream_name(botcode), bot.FinishStop(at=self._clock(), operation=operation))
 
     async def _end_client(self, botcode: str, how: str) -> None:
         client = self._clients.get(botcode)

@@ -322,17 +322,24 @@ class Gateway:
     async def queue(self, stream: str, queued: message.MessageQueued, wait_ms: int) -> tuple[int, message.Message]:
         """Accept a message durably, then wait a while for its end (see `wxrc_http.port.Backend.queue`)."""
         self._check_available()
-        if not wait_ms:
-            return await self._accept(stream, queued)
-        waiter = self._runner.waiters.setdefault(stream, Waiter())
-        waiter.users += 1
         self._runner.begin()
         try:
             msgid, accepted = await self._accept(stream, queued)
-            if accepted.state in message.FINAL or accepted.state is message.MessageState.IN_DOUBT:
+            if not wait_ms or accepted.state in message.ENDED:
                 return msgid, accepted
-            with anyio.move_on_after(wait_ms / 1000):
-                await waiter.ended.wait()
+            return msgid, await self._wait_for_end(stream, wait_ms)
+        finally:
+            self._runner.end()
+
+    async def _wait_for_end(self, stream: str, wait_ms: int) -> message.Message:
+        # Only somebody whose request was accepted may wait: an end that is recorded as "answered" must really be answered.
+        waiter = self._runner.waiters.setdefault(stream, Waiter())
+        waiter.users += 1
+        try:
+            found, _ = aggregate.fold(await self.store.read(stream))
+            if found.state not in message.ENDED:
+                with anyio.move_on_after(wait_ms / 1000):
+                    await waiter.ended.wait()
             # An end that is on its way into the log as "answered" must be the answer, or there must be none.
             with anyio.move_on_after(5):
                 while waiter.claims:
@@ -340,9 +347,9 @@ class Gateway:
             if waiter.claims:
                 raise Unavailable("the store does not answer; ask again with the same txcode")
             found, _ = aggregate.fold(await self.store.read(stream))
-            return msgid, found
+            assert isinstance(found, message.Message)
+            return found
         finally:
-            self._runner.end()
             waiter.users -= 1
             if not waiter.users:
                 self._runner.waiters.pop(stream, None)
