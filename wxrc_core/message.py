@@ -63,6 +63,7 @@ TRANSITIONS = (
     {"trigger": "failed", "source": "queued", "dest": "failed"},
     # to be sent again by policy, and not to be sent after all
     {"trigger": "in_doubt", "source": "queued", "dest": "in_doubt"},
+    {"trigger": "sent", "source": "queued", "dest": "sent"},  # it waited to be sent again, and had arrived after all
     {"trigger": "sent", "source": "attempted", "dest": "sent"},
     {"trigger": "rejected", "source": "attempted", "dest": "rejected"},
     {"trigger": "failed", "source": "attempted", "dest": "failed"},
@@ -377,9 +378,8 @@ def _attempt(message: Message, command: Attempt) -> tuple[MessageEvent, ...]:
 def _settle(message: Message, command: Settle) -> tuple[MessageEvent, ...]:
     outcome = command.outcome
     if type(outcome) is Accepted and outcome.receipt:
-        if message.state in FINAL:
+        if message.state in FINAL or not message.attempt:
             return ()  # said before: the same fact again changes nothing, and a final state stays
-        TABLE.check(message.state, MessageSent)
         return (
             MessageSent(
                 at=command.at,
@@ -472,7 +472,7 @@ def _cancel(message: Message, command: Cancel) -> tuple[MessageEvent, ...]:
 
 
 def _confirm(message: Message, command: Confirm) -> tuple[MessageEvent, ...]:
-    if message.state not in TABLE.next[MessageSent]:
+    if message.state not in TABLE.next[MessageSent] or not message.attempt:
         return ()
     return (MessageSent(at=command.at, attempt=message.attempt, receipt=command.receipt),)
 

@@ -249,10 +249,11 @@ class World:
         heads = [next(iter(room.items())) for room in queue.rooms.values()]
         for stream, item in sorted(heads, key=_accepted_at) if len(heads) > 1 else heads:
             room_ids = self._find_room(the_bot, item.state.queued)
+            if not the_bot.client.rooms_complete and (not room_ids or not item.state.queued.room_id):
+                blocked.update(room_ids)
+                continue  # rooms are still being synced, and another one may have this name too: decide once they are known
             if not room_ids:
-                if the_bot.client.rooms_complete:
-                    return Decide(stream, message.NoRoom(at=now))
-                continue  # the rooms are still being synced: decide once they are known
+                return Decide(stream, message.NoRoom(at=now))
             if len(room_ids) > 1:
                 detail = f"{len(room_ids)} rooms have this name; name the room by roomId"
                 return Decide(stream, message.Fail(at=now, reason="failed", detail=detail))

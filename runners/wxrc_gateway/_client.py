@@ -12,6 +12,7 @@ from wxrc_core import bot, inbound
 from wxrc_core.puppet import Report as AnyReport
 from wxrc_core.puppet import ReportLinkLost, ReportMessage, ReportQrCode, ReportReceipt
 from wxrc_core.world import World
+from wxrc_gateway._outside import insist, where
 from wxrc_gateway.admin import PuppetKind, options_name, session_name
 from wxrc_puppet.port import Puppet, PuppetContext, PuppetError
 from wxrc_store.port import Vault
@@ -23,22 +24,22 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 60.0
 
 
 class StoredSession:
-    """A bot's place in the vault for its session credentials."""
+    """A bot's place in the vault for its session credentials. It waits for a store that is away: a scan must not be for nothing."""
 
     def __init__(self, vault: Vault, botcode: str) -> None:
         self._vault, self._name = vault, session_name(botcode)
 
     async def load(self) -> bytes | None:
         """Return what was saved last, or None."""
-        return await self._vault.get(self._name)
+        return await insist(lambda: self._vault.get(self._name))
 
     async def save(self, credentials: bytes) -> None:
         """Keep the credentials."""
-        await self._vault.put(self._name, credentials)
+        await insist(lambda: self._vault.put(self._name, credentials))
 
     async def clear(self) -> None:
         """Forget them."""
-        await self._vault.delete(self._name)
+        await insist(lambda: self._vault.delete(self._name))
 
 
 class BotClient:
@@ -90,10 +91,9 @@ class BotClient:
     async def _run_once(self) -> str:
         """Run one puppet to its end; return why it ended, for the case that it did not report an end itself."""
         try:
-            raw = await self._vault.get(options_name(self.botcode))
             context = PuppetContext(
                 botcode=self.botcode,
-                options=msgspec.json.decode(raw, type=dict[str, str]) if raw else {},
+                options=await self._options(),
                 session=self.session,
                 clock=self._clock,
                 login_kind=self._world.bots[self.botcode].state.client.kind or self._kind.capabilities.login_kinds[0],
@@ -101,15 +101,19 @@ class BotClient:
             )
             self.puppet = self._kind.create(context)
             await self.puppet.run(self._report)
-        except (PuppetError, ValueError) as error:
+        except PuppetError as error:
             return str(error)
         except Exception as error:
             # A puppet's own fault must not take the other bots with it. Its text may hold anything, so only its kind is told.
-            log.exception("the puppet of bot %s failed", self.botcode)
+            log.error("the puppet of bot %s failed: %s", self.botcode, where(error))
             return f"the puppet failed ({type(error).__name__})"
         finally:
             self.puppet = None
         return "the client ended without saying why"
+
+    async def _options(self) -> dict[str, str]:
+        raw = await insist(lambda: self._vault.get(options_name(self.botcode)))
+        return msgspec.json.decode(raw, type=dict[str, str]) if raw else {}
 
     async def _report(self, report: AnyReport) -> None:
         """Take a report; return when it is durable."""

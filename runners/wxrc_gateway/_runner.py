@@ -20,12 +20,13 @@ import msgspec
 from wxrc_core import aggregate, bot, channel, delivery, effects, message
 from wxrc_core.errors import Refusal, Unavailable
 from wxrc_core.log import Appended, Entry
-from wxrc_core.puppet import NotSent, ReportReceipt, SendOutcome, Unconfirmed
+from wxrc_core.puppet import NotSent, ReportLinkLost, ReportReceipt, SendOutcome, Unconfirmed
 from wxrc_core.world import World
 from wxrc_gateway._client import BotClient, StoredSession
+from wxrc_gateway._outside import insist, where
 from wxrc_gateway.admin import PuppetKind
-from wxrc_store.port import Store, Vault
-from wxrc_webhook import Acknowledged, Attempt, WebhookSender
+from wxrc_store.port import NewerEvents, Store, Vault
+from wxrc_webhook import Acknowledged, Attempt, Failed, WebhookSender
 
 log = logging.getLogger("wxrc.gateway")
 
@@ -61,6 +62,7 @@ class Runner:
         self.world = World()
         self.waiters: dict[str, Waiter] = {}
         self.draining = False
+        self.trouble = ""  # why the log cannot be read just now
         self._busy = 0  # what is under way
         self._idle = anyio.Event()
         self._store, self._vault, self._puppets, self._sender = store, vault, puppets, sender
@@ -93,24 +95,29 @@ class Runner:
     # -- the log: follow it, append to it ---------------------------------------------------------------------------------------
 
     async def _follow(self) -> None:
-        """Fold every event in position order, whoever appended it, and carry out what follows from it."""
+        """Fold every event in position order, whoever appended it, and carry out what follows from it.
+
+        Events of a newer release end the gateway: whoever cannot read the log must not go on acting on what is in it.
+        """
         while True:
             try:
                 page = await self._store.read_all(self.world.position, PAGE)
+                self.trouble = ""
                 if not page:
                     await self._store.changed(self.world.position)
                     continue
+            except NewerEvents:
+                raise
             except Unavailable as error:
                 log.warning("the log cannot be read: %s", error)
+                self.trouble = str(error)
                 await anyio.sleep(1)
                 continue
             for recorded in page:
                 for effect in self.world.fold(recorded):
                     self._carry_out(effect)
                 if self.waiters and recorded.stream in self.waiters:
-                    held = self.world.messages.get(recorded.stream)
-                    if held is None or held.state.state is message.MessageState.IN_DOUBT:
-                        self.waiters[recorded.stream].ended.set()
+                    self._tell_waiter(recorded.stream)
             self._progress.set()
             self._progress = anyio.Event()
             await anyio.lowlevel.checkpoint()
@@ -151,19 +158,26 @@ class Runner:
 
     async def _record(self, stream: str, command: Any) -> None:
         """Execute a command that must not be lost, as often as the store needs."""
-        wait_s = 0.1
-        while True:
-            try:
-                with self._claim(stream, command) as claimed:
-                    await self.execute(stream, claimed)
-            except Refusal as refusal:
-                log.info("%s: %s", stream, refusal)  # it came too late: what it was about has changed since
-            except Unavailable as error:
-                log.warning("the store is not to be had, trying again: %s", error)
-                await anyio.sleep(wait_s)
-                wait_s = min(wait_s * 2, 5.0)
-                continue
-            return
+
+        async def once() -> None:
+            with self._claim(stream, command) as claimed:
+                await self.execute(stream, claimed)
+
+        try:
+            await insist(once)
+        except Refusal as refusal:
+            log.info("%s: %s", stream, refusal)  # it came too late: what it was about has changed since
+
+    async def _take(self, step: effects.Decide) -> None:
+        """Execute a step of a pump once. Where the store fails, the next step is asked for anew: what was right then may be late now."""
+        try:
+            with self._claim(step.stream, step.command) as claimed:
+                await self.execute(step.stream, claimed)
+        except Refusal as refusal:
+            log.info("%s: %s", step.stream, refusal)
+        except Unavailable as error:
+            log.warning("the store is not to be had, trying again: %s", error)
+            await anyio.sleep(0.5)
 
     @contextmanager
     def _claim(self, stream: str, command: Any) -> Iterator[Any]:
@@ -179,6 +193,32 @@ class Runner:
             waiter.claims -= 1
             waiter.unclaimed.set()
             waiter.unclaimed = anyio.Event()
+
+    @contextmanager
+    def waiting(self, stream: str, msgid: int) -> Iterator[Waiter]:
+        """Wait for the end of a message that was accepted, to answer with it; ends that come after this was left are told by callback."""
+        waiter = self.waiters.setdefault(stream, Waiter())
+        waiter.users += 1
+        try:
+            if self.draining or self.world.position >= msgid:
+                self._tell_waiter(stream)  # it may have ended already
+            yield waiter
+        finally:
+            waiter.users -= 1
+            if not waiter.users:
+                del self.waiters[stream]
+
+    def _tell_waiter(self, stream: str) -> None:
+        """Wake who waits for this message's end, if it has come, or will not come any more before the gateway goes down."""
+        held = self.world.messages.get(stream)
+        state = held.state.state if held else None
+        resent = state is message.MessageState.IN_DOUBT and held is not None and held.state.last.resend
+        if (
+            state is None
+            or (state is message.MessageState.IN_DOUBT and not resent)
+            or (state is message.MessageState.QUEUED and self.draining)
+        ):
+            self.waiters[stream].ended.set()
 
     # -- effects ----------------------------------------------------------------------------------------------------------------
 
@@ -202,10 +242,12 @@ class Runner:
                 self._start_puppet(botcode)
             case effects.StopPuppet(botcode):
                 self._stop_puppet(botcode)
-            case effects.SignOut(botcode, operation):
-                self._tasks.start_soon(self._sign_out, botcode, operation)
-            case effects.ReleasePuppet(botcode, operation):
-                self._tasks.start_soon(self._release, botcode, operation)
+            case effects.SignOut():
+                self.begin()
+                self._tasks.start_soon(self._sign_out, effect)
+            case effects.ReleasePuppet():
+                self.begin()
+                self._tasks.start_soon(self._release, effect)
 
     def _wake(self, key: tuple[str, ...]) -> None:
         """Wake the pump that has this key; the first call starts it."""
@@ -223,7 +265,12 @@ class Runner:
             self._wakes[key] = wake = anyio.Event()
             step = None if self.draining else ask(*key[1:], self._clock())  # type: ignore[arg-type,call-arg]
             if isinstance(step, effects.Decide):
-                await self._record(step.stream, step.command)
+                # An attempt on its way into the log is under way already: going down must wait for the send that it leads to.
+                self.begin()
+                try:
+                    await self._take(step)
+                finally:
+                    self.end()
                 continue
             # Woken at least once a minute: a clock that was set back must not make anybody wait for ever.
             with anyio.move_on_after(min(60.0, max(0.0, (step.until - self._clock()) / 1000)) if step else None):
@@ -243,6 +290,8 @@ class Runner:
     async def drain(self) -> None:
         """Begin nothing new, and wait until what is under way has ended and is recorded."""
         self.draining = True
+        for stream in self.waiters:
+            self._tell_waiter(stream)
         while self._busy:
             await self._idle.wait()
 
@@ -272,48 +321,62 @@ class Runner:
         except TimeoutError:
             return Unconfirmed(f"no answer from the bot's client in {self._send_limit_s:g} s")
         except Exception as error:
-            log.exception("the puppet of bot %s failed while sending message %s", effect.botcode, effect.outgoing.msgid)
+            log.error(
+                "the puppet of bot %s failed while sending message %s: %s",
+                effect.botcode,
+                effect.outgoing.msgid,
+                where(error),
+            )
             return Unconfirmed(f"the bot's client failed while sending ({type(error).__name__})")
         return outcome
 
     async def _confirm(self, report: ReportReceipt) -> None:
         """Take a late receipt for the message with this number."""
-        recorded = await self._store.at(report.msgid)
+        recorded = await insist(lambda: self._store.at(report.msgid))
         if recorded is not None and isinstance(recorded.event, message.MessageQueued):
             await self._record(recorded.stream, message.Confirm(at=report.at, receipt=report.receipt))
 
     # -- callbacks --------------------------------------------------------------------------------------------------------------
 
     async def _post(self, effect: effects.Post) -> None:
-        """Post a callback, once; record how it ended."""
+        """Post a callback, once; whatever happens, record how it ended."""
         try:
-            settings = self.world.channels[effect.chid].state.settings
-            attempt = Attempt(
-                url=settings.callback_url,
-                webhook_id=delivery.webhook_id(effect.stream),
-                body=msgspec.json.decode(effect.body),
-                format=settings.callback_format,
-                channel_key=(await self.keys(effect.chid))[0],
-                webhook_secrets=tuple(await self._webhook_secrets(effect.chid)),
-                timestamp=self._clock() // 1000,
-                allow_private=settings.allow_private,
-            )
-            outcome = await self._sender.post(attempt)
+            try:
+                outcome = await self._posted(effect)
+            except Unavailable as error:
+                outcome = Failed(str(error))  # its secrets cannot be read: as good as a receiver that is away
+            except Exception as error:
+                log.error("callback %s could not be made: %s", delivery.webhook_id(effect.stream), where(error))
+                outcome = Failed(f"the callback could not be made ({type(error).__name__})")
             if isinstance(outcome, Acknowledged):
                 await self._record(effect.stream, delivery.Succeed(at=self._clock(), attempt=effect.attempt))
-            else:
-                log.info("callback %s, attempt %d: %s", attempt.webhook_id, effect.attempt, outcome.reason)
-                miss = delivery.Miss(
-                    at=self._clock(),
-                    attempt=effect.attempt,
-                    reason=outcome.reason,
-                    retry_after_s=outcome.retry_after_s,
-                    gone=outcome.gone,
-                    jitter=self._jitter.random(),
-                )
-                await self._record(effect.stream, miss)
+                return
+            log.info("callback %s, attempt %d: %s", delivery.webhook_id(effect.stream), effect.attempt, outcome.reason)
+            miss = delivery.Miss(
+                at=self._clock(),
+                attempt=effect.attempt,
+                reason=outcome.reason,
+                retry_after_s=outcome.retry_after_s,
+                gone=outcome.gone,
+                jitter=self._jitter.random(),
+            )
+            await self._record(effect.stream, miss)
         finally:
             self.end()
+
+    async def _posted(self, effect: effects.Post) -> Acknowledged | Failed:
+        settings = self.world.channels[effect.chid].state.settings
+        attempt = Attempt(
+            url=settings.callback_url,
+            webhook_id=delivery.webhook_id(effect.stream),
+            body=msgspec.json.decode(effect.body),
+            format=settings.callback_format,
+            channel_key=(await self.keys(effect.chid))[0],
+            webhook_secrets=tuple(await self._webhook_secrets(effect.chid)),
+            timestamp=self._clock() // 1000,
+            allow_private=settings.allow_private,
+        )
+        return await self._sender.post(attempt)
 
     # -- clients ----------------------------------------------------------------------------------------------------------------
 
@@ -321,13 +384,13 @@ class Runner:
         running = self._clients.get(botcode)
         if running is not None and not running.scope.cancel_called and not running.ended.is_set():
             return
-        kind = self._puppets.get(self.world.bots[botcode].state.added.puppet)
+        puppet = self.world.bots[botcode].state.added.puppet
+        kind = self._puppets.get(puppet)
         if kind is None:
-            log.error(
-                "bot %s has a puppet of kind %s, which this gateway does not know",
-                botcode,
-                self.world.bots[botcode].state.added.puppet,
-            )
+            log.error("bot %s has a puppet of kind %s, which this gateway does not know", botcode, puppet)
+            reason = f"this gateway has no puppet of kind '{puppet}'; there are: {', '.join(self._puppets)}"
+            report = ReportLinkLost(at=self._clock(), reason=reason)
+            self._tasks.start_soon(self._record, bot.stream_name(botcode), report)
             return
         client = self._clients[botcode] = BotClient(
             botcode,
@@ -351,14 +414,22 @@ class Runner:
         if client is not None:
             client.scope.cancel()
 
-    async def _sign_out(self, botcode: str, operation: int) -> None:
-        await self._end_client(botcode, "sign_out")
-        await StoredSession(self._vault, botcode).clear()
-        await self._record(bot.stream_name(botcode), bot.FinishLogout(at=self._clock(), operation=operation))
+    async def _sign_out(self, effect: effects.SignOut) -> None:
+        try:
+            await self._end_client(effect.botcode, "sign_out")
+            await StoredSession(self._vault, effect.botcode).clear()
+            finish = bot.FinishLogout(at=self._clock(), operation=effect.operation)
+            await self._record(bot.stream_name(effect.botcode), finish)
+        finally:
+            self.end()
 
-    async def _release(self, botcode: str, operation: int) -> None:
-        await self._end_client(botcode, "release")
-        await self._record(bot.stream_name(botcode), bot.FinishStop(at=self._clock(), operation=operation))
+    async def _release(self, effect: effects.ReleasePuppet) -> None:
+        try:
+            await self._end_client(effect.botcode, "release")
+            finish = bot.FinishStop(at=self._clock(), operation=effect.operation)
+            await self._record(bot.stream_name(effect.botcode), finish)
+        finally:
+            self.end()
 
     async def _end_client(self, botcode: str, how: str) -> None:
         client = self._clients.get(botcode)

@@ -17,7 +17,7 @@ from wxrc_core.log import Appended, Entry, Event, Recorded
 from wxrc_core.puppet import Capabilities
 from wxrc_core.world import World
 from wxrc_gateway import admin
-from wxrc_gateway._runner import Runner, Waiter
+from wxrc_gateway._runner import Runner
 from wxrc_gateway.admin import ChannelSecrets, PuppetKind
 from wxrc_http.port import MessageRecord
 from wxrc_store.memory import MemoryVault
@@ -297,7 +297,7 @@ class Gateway:
 
     def unavailable(self) -> str:
         """Return why nothing can be accepted now, in a sentence; empty = all is well."""
-        return self._unavailable
+        return self._unavailable or self._runner.trouble
 
     def channel(self, chid: str) -> channel.Channel | None:
         """Return a channel, or None."""
@@ -327,32 +327,23 @@ class Gateway:
             msgid, accepted = await self._accept(stream, queued)
             if not wait_ms or accepted.state in message.ENDED:
                 return msgid, accepted
-            return msgid, await self._wait_for_end(stream, wait_ms)
+            return msgid, await self._wait_for_end(stream, msgid, wait_ms)
         finally:
             self._runner.end()
 
-    async def _wait_for_end(self, stream: str, wait_ms: int) -> message.Message:
+    async def _wait_for_end(self, stream: str, msgid: int, wait_ms: int) -> message.Message:
         # Only somebody whose request was accepted may wait: an end that is recorded as "answered" must really be answered.
-        waiter = self._runner.waiters.setdefault(stream, Waiter())
-        waiter.users += 1
-        try:
-            found, _ = aggregate.fold(await self.store.read(stream))
-            if found.state not in message.ENDED:
-                with anyio.move_on_after(wait_ms / 1000):
-                    await waiter.ended.wait()
-            # An end that is on its way into the log as "answered" must be the answer, or there must be none.
-            with anyio.move_on_after(5):
-                while waiter.claims:
-                    await waiter.unclaimed.wait()
-            if waiter.claims:
-                raise Unavailable("the store does not answer; ask again with the same txcode")
-            found, _ = aggregate.fold(await self.store.read(stream))
-            assert isinstance(found, message.Message)
-            return found
-        finally:
-            waiter.users -= 1
-            if not waiter.users:
-                self._runner.waiters.pop(stream, None)
+        with self._runner.waiting(stream, msgid) as waiter, anyio.move_on_after(wait_ms / 1000):
+            await waiter.ended.wait()
+        # From here on no end is recorded as "answered" on our account. One that is on its way must be the answer, or there must be none.
+        with anyio.move_on_after(5):
+            while waiter.claims:
+                await waiter.unclaimed.wait()
+        if waiter.claims:
+            raise Unavailable("the store does not answer; ask again with the same txcode")
+        found, _ = aggregate.fold(await self.store.read(stream))
+        assert isinstance(found, message.Message)
+        return found
 
     async def _accept(self, stream: str, queued: message.MessageQueued) -> tuple[int, message.Message]:
         [outcome] = await self.store.append([Entry(stream, 0, [queued])])
