@@ -2,6 +2,8 @@
 and with a real Wechaty gateway, asked by the same signed client.
 """
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -153,3 +155,15 @@ def test_main_job(side: Callable[[], Any], tmp_path: Path) -> None:
     assert after["botState"] == "logout"
     assert code_again["rtCode"] == "0"
     assert leaked == []
+
+
+def test_the_command_without_its_libraries_says_what_to_install() -> None:
+    """In a base installation `wxrc` names the missing module and the command that brings it, without a traceback."""
+    script = "import sys; sys.modules['click'] = None; from wxrc_service.__main__ import main; main()"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+
+    assert done.returncode == 1
+    assert (
+        done.stderr
+        == "Error: the wxrc command needs the module 'click'; install it with: pip install 'wxrc[service]'\n"
+    )

@@ -1,5 +1,18 @@
-"""`python -m wxrc_service` is the `wxrc` command."""
+"""The `wxrc` command; `python -m wxrc_service` is the same."""
 
-from wxrc_service.cli import main
+import sys
 
-main()
+
+def main() -> None:
+    """Run the command, or say what has to be installed for it."""
+    try:
+        from wxrc_service.cli import main as command
+    except ModuleNotFoundError as error:
+        sys.exit(
+            f"Error: the wxrc command needs the module '{error.name}'; install it with: pip install 'wxrc[service]'"
+        )
+    command(prog_name="wxrc")
+
+
+if __name__ == "__main__":
+    main()
