@@ -12,8 +12,8 @@ from wxrc_core import bot, inbound
 from wxrc_core.puppet import Report as AnyReport
 from wxrc_core.puppet import ReportLinkLost, ReportMessage, ReportQrCode, ReportReceipt
 from wxrc_core.world import World
-from wxrc_gateway._outside import insist, where
 from wxrc_gateway.admin import PuppetKind, options_name, session_name
+from wxrc_gateway.outside import insist, where
 from wxrc_puppet.port import Puppet, PuppetContext, PuppetError
 from wxrc_store.port import Vault
 

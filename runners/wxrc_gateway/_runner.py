@@ -23,8 +23,8 @@ from wxrc_core.log import Appended, Entry
 from wxrc_core.puppet import NotSent, ReportLinkLost, ReportReceipt, SendOutcome, Unconfirmed
 from wxrc_core.world import World
 from wxrc_gateway._client import BotClient, StoredSession
-from wxrc_gateway._outside import insist, where
 from wxrc_gateway.admin import PuppetKind
+from wxrc_gateway.outside import insist, where
 from wxrc_store.port import NewerEvents, Store, Vault
 from wxrc_webhook import Acknowledged, Attempt, Failed, WebhookSender
 

@@ -140,6 +140,7 @@ async def move_callback(store: Store, chid: str, moved: channel.CallbackMoved) -
     """
     if moved.callback_url:
         _check_callback(moved.callback_url, moved.allow_private)
+    _check_name("chid", chid)
     if not await store.read(channel.stream_name(chid)):
         raise Refusal(f"there is no channel '{chid}'; add it first")
     await _decide(store, channel.stream_name(chid), channel.MoveCallback(moved))
@@ -208,6 +209,8 @@ async def grant_bot(store: Store, chid: str, granted: channel.BotGranted) -> Non
         Refusal: There is no such channel or bot.
         StoreError: The store is not to be had just now.
     """
+    _check_name("chid", chid)
+    _check_name("botcode", granted.botcode)
     if not await store.read(bot.stream_name(granted.botcode)):
         raise Refusal(f"there is no bot '{granted.botcode}'; add it first")
     if not await store.read(channel.stream_name(chid)):

@@ -162,7 +162,7 @@ class Gateway:
             Refusal: There is no such channel or bot.
         """
         await admin.grant_bot(self.store, chid, channel.BotGranted(at=self.clock(), botcode=botcode, **terms))
-        await self._seen(lambda: botcode in self.world.channels[chid].state.grants)
+        await self._seen(lambda: chid in self.world.channels and botcode in self.world.channels[chid].state.grants)
 
     async def move_callback(self, chid: str, callback_url: str, **terms: Any) -> None:
         """Have a channel's callbacks go elsewhere (see `wxrc_core.channel.CallbackMoved` for the terms).
@@ -172,7 +172,9 @@ class Gateway:
         """
         moved = channel.CallbackMoved(at=self.clock(), callback_url=callback_url, **terms)
         await admin.move_callback(self.store, chid, moved)
-        await self._seen(lambda: self.world.channels[chid].state.settings.callback_url == callback_url)
+        # Not until it shows: somebody else may have moved them again by then.
+        held = await self.store.read(channel.stream_name(chid))
+        await self._seen(lambda: self.world.position >= held[-1].position)
 
     async def login(self, botcode: str) -> None:
         """Ask for login; what comes of it shows in `bot` and `events`.
@@ -225,6 +227,14 @@ class Gateway:
             raise Refusal("name the room by `room` or by `room_id`, one of the two")
         if not 1 <= len(text) <= 4_000:
             raise Refusal(f"text must have 1 to 4,000 characters; it has {len(text)}")
+        for field, value in (
+            ("text", text),
+            ("room", room),
+            ("room_id", room_id),
+            *(("mention", name) for name in mention),
+        ):
+            if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+                raise Refusal(f"{field} must be proper text: without NUL, and without bytes that are no characters")
         self._existing(botcode)
         stream, txcode = self._own_stream(txcode)
         body = {"text": text, "roomTopic": room, "roomId": room_id, "atList": list(mention)}

@@ -4,6 +4,7 @@
 """
 
 import io
+import sys
 from collections.abc import Callable, Sequence
 
 import qrcode
@@ -87,13 +88,20 @@ def qr_png(text: str) -> bytes:
     return image.getvalue()
 
 
-def qr_terminal(text: str, write: Callable[[str], object]) -> None:
-    """Write a QR code with the characters of a terminal."""
+def qr_terminal(text: str, write: Callable[[str], object], encoding: str = "utf-8") -> None:
+    """Write a QR code for a dark terminal: with half blocks, or in reverse video where the encoding has no such characters."""
     code = qrcode.QRCode(border=2)
     code.add_data(text)
     out = io.StringIO()
     code.print_ascii(out, invert=True)
-    write(out.getvalue())
+    drawn = out.getvalue().replace("\xa0", " ")
+    try:
+        drawn.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        light = "\x1b[7m  \x1b[0m" if sys.stdout.isatty() else "##"
+        rows = ("".join("  " if dark else light for dark in row) for row in code.get_matrix())
+        drawn = "\n".join(rows) + "\n"
+    write(drawn)
 
 
 _HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'self'", "X-Content-Type-Options": "nosniff"}

@@ -1,14 +1,17 @@
 """The `wxrc` command. Each subcommand works beside a running service on the same data directory, or without one."""
 
+import errno
+import io
 import json
 import logging
 import os
 import sys
 import tomllib
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import anyio
 import click
@@ -17,11 +20,11 @@ from wxrc_core import bot, channel, message
 from wxrc_core.errors import Refusal, WxrcError
 from wxrc_gateway import Gateway, add_bot, add_channel, grant_bot, move_callback
 from wxrc_gateway.gateway import wall_clock
-from wxrc_puppet.simulator import World
+from wxrc_gateway.outside import where
 from wxrc_service import demo as demonstration
 from wxrc_service import show
 from wxrc_service.app import qr_terminal
-from wxrc_service.data import DataDir
+from wxrc_service.data import DataDir, InUse, opened_world
 from wxrc_service.puppets import NAMES, simulator_kind, wechaty_kind
 from wxrc_service.serve import Settings, serve, service
 from wxrc_store.sqlite import SqliteStore
@@ -30,6 +33,8 @@ CONFIG = "wxrc.toml"
 SETTINGS = {"data": str, "host": str, "port": int, "public_url": str, "answer_wait_ms": int}
 """What `wxrc.toml` may say, and of what type; `WXRC_DATA`, `WXRC_HOST`, ... and options come before it."""
 
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
 T = TypeVar("T")
 
 
@@ -37,18 +42,32 @@ def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run something asynchronous; what goes wrong becomes a sentence, not a traceback."""
     try:
         return anyio.run(work, backend="asyncio", backend_options={"use_uvloop": sys.platform != "win32"})
-    except* KeyboardInterrupt:
-        raise SystemExit(130) from None
-    except* WxrcError as errors:
-        raise click.ClickException(str(_first(errors))) from None
+    except BaseException as error:
+        causes = list(_causes(error))
+        for cause in causes:
+            if isinstance(cause, WxrcError):
+                raise click.ClickException(str(cause)) from None
+        if isinstance(causes[0], KeyboardInterrupt):
+            raise SystemExit(130) from None
+        if isinstance(causes[0], OSError):
+            if causes[0].errno == errno.EPIPE:
+                raise causes[0] from None  # whoever read along has gone: click ends quietly
+            raise click.ClickException(str(causes[0])) from None
+        if not isinstance(causes[0], Exception):
+            raise
+        raise click.ClickException(f"this should not happen, please report it: {where(causes[0])}") from None
 
 
-def _first(error: BaseException) -> BaseException:
-    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            yield from _causes(each)
+    else:
+        yield error
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Return what `wxrc.toml` says; empty where there is no such file.
+    """Return what `wxrc.toml` says; empty where there is no such file, unless `WXRC_CONFIG` names it.
 
     Raises:
         click.ClickException: It cannot be read, or says something unknown.
@@ -56,14 +75,19 @@ def read_config(path: Path) -> dict[str, Any]:
     try:
         said = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
+        if "WXRC_CONFIG" in os.environ:
+            raise click.ClickException(f"there is no file {path}, which WXRC_CONFIG names") from None
         return {}
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise click.ClickException(f"{path} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise click.ClickException(f"{path}: {error}") from None
     for name, value in said.items():
         if name not in SETTINGS:
             raise click.ClickException(f"{path}: there is no setting '{name}'; there are: {', '.join(SETTINGS)}")
         if type(value) is not SETTINGS[name]:
-            raise click.ClickException(f"{path}: {name} must be a {SETTINGS[name].__name__}, not {value!r}")
+            kind = "a text in quotes" if SETTINGS[name] is str else "a whole number"
+            raise click.ClickException(f"{path}: {name} must be {kind}, not {value!r}")
     return said
 
 
@@ -81,6 +105,14 @@ data_option = click.option(
     type=click.Path(file_okay=False, path_type=Path),
     help="The data directory.",
 )
+
+
+def _public_url(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    if value and not (value.startswith(("http://", "https://")) and urlsplit(value).hostname):
+        raise click.BadParameter(
+            f"{value!r} must be a URL as browsers see this service, as in https://wxrc.example.com"
+        )
+    return value
 
 
 def serve_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -105,6 +137,7 @@ def serve_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--public-url",
             envvar="WXRC_PUBLIC_URL",
             default=setting("public_url"),
+            callback=_public_url,
             help="How browsers reach this service.",
         ),
         click.option(
@@ -131,11 +164,12 @@ async def attached(data: Path) -> AsyncIterator[tuple[Gateway, bool]]:
     directory = DataDir(data)
     directory.check()
     if directory.holder() is None:
-        async with service(Settings(data=directory, port=0)) as (gateway, _):
-            yield gateway, False
-    else:
-        async with Gateway(store=SqliteStore(directory.log), puppets={}, passive=True) as gateway:
-            yield gateway, True
+        with suppress(InUse):  # another command was quicker to run a service
+            async with service(Settings(data=directory, port=0)) as (gateway, _):
+                yield gateway, False
+            return
+    async with Gateway(store=SqliteStore(directory.log), puppets={}, passive=True) as gateway:
+        yield gateway, True
 
 
 @asynccontextmanager
@@ -151,8 +185,16 @@ async def opened(data: Path) -> AsyncIterator[SqliteStore]:
 @click.version_option(package_name="wxrc")
 def main() -> None:
     """WXRC: WeChat bots at the service of business systems."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(
+                errors="backslashreplace"
+            )  # what a terminal has no characters for must not stop anything
+    level = os.environ.get("WXRC_LOG_LEVEL", "WARNING").upper()
+    if level not in LOG_LEVELS:
+        raise click.ClickException(f"WXRC_LOG_LEVEL must be one of {', '.join(LOG_LEVELS)}, not {level!r}")
     logging.basicConfig(
-        level=os.environ.get("WXRC_LOG_LEVEL", "WARNING").upper(),
+        level=level,
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
     )
 
@@ -317,7 +359,7 @@ def bot_add(data: Path, botcode: str, puppet: str, options: dict[str, str], chid
         async with opened(data) as store:
             if chid is not None and not await store.read(channel.stream_name(chid)):
                 raise Refusal(f"there is no channel '{chid}'; make it first: wxrc channel add {chid} --callback URL")
-            with World(DataDir(data).world) as world:
+            with opened_world(DataDir(data).world) as world:
                 kind = simulator_kind(world) if puppet == "simulator" else wechaty_kind()
                 await add_bot(store, store.vault, botcode, puppet, kind, at=wall_clock(), options=options, pace=pace)
             if chid is not None:
@@ -335,12 +377,21 @@ def login_command(data: Path, botcode: str) -> None:
     """Log a bot in: show each QR code here until somebody has scanned it."""
 
     async def work() -> None:
-        async with attached(data) as (gateway, _):
-            start = gateway.world.position
-            await gateway.login(botcode)
-            async for recorded in gateway.events(start):
-                if recorded.stream != bot.stream_name(botcode):
-                    continue
+        async with attached(data) as (gateway, served), anyio.create_task_group() as tasks:
+            if served:
+                tasks.start_soon(_watch_service, DataDir(data))
+            await follow(gateway)
+            tasks.cancel_scope.cancel()
+
+    async def follow(gateway: Gateway) -> None:
+        start, ours = gateway.world.position, False
+        await gateway.login(botcode)
+        async for recorded in gateway.events(start):
+            if recorded.stream != bot.stream_name(botcode):
+                continue
+            # What happens before our own request is carried out is the end of an earlier one.
+            ours = ours or isinstance(recorded.event, bot.LoginRequested | bot.LoginRepeated)
+            if ours:
                 match recorded.event:
                     case bot.LoginRequested():
                         waiting = gateway.bot(botcode)
@@ -363,12 +414,23 @@ def login_command(data: Path, botcode: str) -> None:
                         click.echo("The bot is logged in but cannot be reached just now; waiting.")
                     case bot.LoginFailed(reason=reason) | bot.LoggedOut(reason=reason):
                         raise Refusal(f"{botcode} is not logged in: {reason}")
+                    case bot.SignedOut() | bot.Stopped():
+                        raise Refusal(
+                            f"{botcode} is not logged in: somebody asked for its logout or stop in the meantime"
+                        )
 
     run(work)
 
 
+async def _watch_service(directory: DataDir) -> None:
+    """End in a sentence when the service that runs the bots goes away, rather than wait for it without end."""
+    while directory.holder() is not None:  # noqa: ASYNC110  another process: nobody here would set an event
+        await anyio.sleep(1)
+    raise Refusal("the service that runs the bot has stopped; start it again, or run this command again without it")
+
+
 def _show_code(code: bot.QrCodeIssued) -> None:
-    qr_terminal(code.text, click.echo)
+    qr_terminal(code.text, click.echo, sys.stdout.encoding)
     click.echo(f"Scan this with WeChat, or open {code.text}\nIt holds until {show.clock_time(code.expires_at)}.")
 
 
@@ -431,16 +493,14 @@ def log_command(data: Path, what: str) -> None:
     async def work() -> None:
         DataDir(data).check()
         async with opened(data) as store:
-            if what.isdecimal():
-                first = await store.at(int(what))
-                if first is None or not isinstance(first.event, message.MessageQueued):
-                    raise Refusal(f"there is no message with the number {what}")
-                stream = first.stream
-            else:
-                stream = bot.stream_name(what)
-            history = await store.read(stream)
+            first = await store.at(int(what)) if what.isdecimal() and len(what) < 19 else None
+            numbered = first is not None and isinstance(first.event, message.MessageQueued)
+            stream = first.stream if first is not None and numbered else bot.stream_name(what)
+            history = await store.read(stream) if stream.isprintable() else ()
             if not history:
-                raise Refusal(f"there is no bot '{what}'")
+                raise Refusal(
+                    f"there is no message with the number {what}" if what.isdecimal() else f"there is no bot '{what}'"
+                )
             for recorded in history:
                 click.echo(show.event_line(recorded))
 

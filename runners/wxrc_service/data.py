@@ -13,9 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+import apsw
 from attrs import frozen
 
 from wxrc_core.errors import WxrcError
+from wxrc_puppet.simulator import World, WorldError
 
 
 class InUse(WxrcError):
@@ -85,6 +87,8 @@ class DataDir:
                     return self._read()
         except FileNotFoundError:
             pass
+        except OSError as error:
+            raise self._unusable(error) from error
         return None
 
     def _read(self) -> Holder:
@@ -106,13 +110,25 @@ class DataDir:
 
         Raises:
             InUse: Another one holds it.
+            WxrcError: The file that says so cannot be written.
         """
-        with self._lock.open("a+") as file:
+        said = json.dumps({"pid": os.getpid(), "url": url, "since": time.time_ns() // 1_000_000})
+        try:
+            file = self._lock.open("a+")
+        except OSError as error:
+            raise self._unusable(error) from error
+        with file:
             self._take(file)
-            file.truncate(0)
-            file.write(json.dumps({"pid": os.getpid(), "url": url, "since": time.time_ns() // 1_000_000}))
-            file.flush()
+            try:
+                file.truncate(0)
+                file.write(said)
+                file.flush()
+            except OSError as error:
+                raise self._unusable(error) from error
             yield
+
+    def _unusable(self, error: OSError) -> WxrcError:
+        return WxrcError(f"{self._lock}, which tells who runs on the data directory, cannot be used: {error.strerror}")
 
     def _take(self, file: TextIO) -> None:
         for attempt in range(10):
@@ -128,3 +144,17 @@ class DataDir:
                         "stop it, or choose another --data"
                     ) from None
                 time.sleep(0.05)
+
+
+def opened_world(path: Path) -> World:
+    """Open the simulated WeChat, a context manager.
+
+    Raises:
+        WxrcError: Its file cannot be used; the sentence says why.
+    """
+    try:
+        return World(path)
+    except OSError as error:
+        raise WxrcError(f"the simulator's file {path} cannot be used: {error.strerror}") from error
+    except (WorldError, apsw.Error) as error:
+        raise WxrcError(f"the simulator's file {path} cannot be used: {error}") from error

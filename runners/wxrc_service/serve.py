@@ -8,14 +8,14 @@ from contextlib import asynccontextmanager, contextmanager
 
 import anyio
 import uvicorn
+from anyio.abc import TaskStatus
 from attrs import field, frozen
 from starlette.routing import BaseRoute
 
 from wxrc_core.errors import WxrcError
 from wxrc_gateway import Gateway
-from wxrc_puppet.simulator import World
 from wxrc_service.app import App
-from wxrc_service.data import DataDir
+from wxrc_service.data import DataDir, opened_world
 from wxrc_service.puppets import kinds
 from wxrc_store.sqlite import SqliteStore
 
@@ -78,7 +78,7 @@ async def service(settings: Settings) -> AsyncIterator[tuple[Gateway, str]]:
         port = listener.getsockname()[1]
         shown = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 - compared, not bound
         url = settings.public_url.rstrip("/") or f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
-        with settings.data.held(url), World(settings.data.world) as world:
+        with settings.data.held(url), opened_world(settings.data.world) as world:
             gateway = Gateway(
                 store=SqliteStore(settings.data.log),
                 puppets=kinds(world),
@@ -124,14 +124,27 @@ async def serve(settings: Settings, ready: Callable[[Gateway, str], object]) -> 
         settings: How it runs.
         ready: Called once when it is up.
     """
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async with service(settings) as (gateway, url):
-            # What is open stays for long: looking for garbage among it after every 700 new objects, as Python does by itself, costs
-            # a fifth of all accepted requests.
-            gc.freeze()
-            gc.set_threshold(20_000, 20, 50)
-            result = ready(gateway, url)
-            if hasattr(result, "__await__"):
-                await result
+    stop, up = anyio.Event(), False
+
+    async def listen(*, task_status: TaskStatus[None]) -> None:
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            task_status.started()
             async for _ in signals:
-                break
+                stop.set()
+                if not up:
+                    work.cancel()  # coming up may take as long as the store is away
+
+    async with anyio.create_task_group() as tasks:
+        with anyio.CancelScope() as work:
+            await tasks.start(listen)
+            async with service(settings) as (gateway, url):
+                up = True
+                # What is open stays for long: looking for garbage among it after every 700 new objects, as Python does by itself,
+                # costs a fifth of all accepted requests.
+                gc.freeze()
+                gc.set_threshold(20_000, 20, 50)
+                result = ready(gateway, url)
+                if hasattr(result, "__await__"):
+                    await result
+                await stop.wait()
+        tasks.cancel_scope.cancel()
