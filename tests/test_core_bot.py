@@ -129,7 +129,8 @@ CASES: list[tuple[str, tuple[Any, ...], Any, tuple[Any, ...]]] = [
     ("out while awaiting", SHOWN, ReportLoggedOut(at=9, reason="gone"), (bot.LoginFailed(at=9, reason="gone"),)),
     ("out, told again", (ADDED,), ReportLoggedOut(at=9, reason="gone"), ()),
     ("the link is lost", LOGIN, ReportLinkLost(at=9, reason="broke"), (bot.LinkLost(at=9, reason="broke"),)),
-    ("the link is lost, told again", UNLINKED, ReportLinkLost(at=9, reason="broke"), ()),
+    ("the link is lost, told again", UNLINKED, ReportLinkLost(at=9, reason="the connection broke"), ()),
+    ("still lost, for another reason", UNLINKED, ReportLinkLost(at=9, reason="b"), (bot.LinkLost(at=9, reason="b"),)),
     (
         "no client to be had while awaiting",
         AWAITING,

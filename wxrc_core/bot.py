@@ -499,7 +499,9 @@ def _logged_out(bot: Bot, report: ReportLoggedOut) -> tuple[BotEvent, ...]:
 
 def _link_lost(bot: Bot, report: ReportLinkLost) -> tuple[BotEvent, ...]:
     if bot.state is BotState.LOGIN:
-        return (LinkLost(at=report.at, reason=report.reason),) if bot.client.link else ()
+        # The reason is news too: after a restart, or when the gateway refuses at first and then is not there at all.
+        news = bot.client.link or bot.reason != report.reason
+        return (LinkLost(at=report.at, reason=report.reason),) if news else ()
     if bot.state is BotState.AWAITING_QR and not bot.ending:
         # Nobody is logged in and nothing can be shown: tell the channel rather than wait in silence. It can ask again.
         return (LoginFailed(at=report.at, reason=report.reason),)
