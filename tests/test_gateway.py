@@ -119,6 +119,22 @@ async def test_stop_keeps_the_session_and_logout_does_not(tmp_path: Path) -> Non
         await until(gateway, lambda: gateway.bot("demo").client.qr is not None)  # type: ignore[union-attr]
 
 
+async def test_logout_of_a_stopped_bot_signs_the_account_out(tmp_path: Path) -> None:
+    """A released client leaves the account logged in; `logout` then signs it out in WeChat, and does not only forget it here."""
+    async with running(tmp_path) as (gateway, world):
+        await log_in(gateway, world)
+        await gateway.stop("demo")
+        await until(gateway, lambda: gateway.bot("demo").state is bot.BotState.LOGOUT)  # type: ignore[union-attr]
+        stopped = world.account("demo")
+        await gateway.logout("demo")
+        await until(gateway, lambda: gateway.bot("demo").reason == "")  # type: ignore[union-attr]
+        signed_out = world.account("demo")
+
+    assert stopped is not None
+    assert signed_out is not None
+    assert (True, False) == (stopped.logged_in, signed_out.logged_in)
+
+
 async def test_login_asked_for_during_logout_comes_after_it(tmp_path: Path) -> None:
     """Operations on a bot are carried out one after the other."""
     async with running(tmp_path) as (gateway, world):

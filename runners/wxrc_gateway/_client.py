@@ -10,7 +10,15 @@ import msgspec
 
 from wxrc_core import bot, inbound
 from wxrc_core.puppet import Report as AnyReport
-from wxrc_core.puppet import ReportLinkLost, ReportMessage, ReportQrCode, ReportReceipt
+from wxrc_core.puppet import (
+    ReportLinkLost,
+    ReportLoggedIn,
+    ReportLoggedOut,
+    ReportLoginFailed,
+    ReportMessage,
+    ReportQrCode,
+    ReportReceipt,
+)
 from wxrc_core.world import World
 from wxrc_gateway.admin import PuppetKind, options_name, session_name
 from wxrc_gateway.outside import insist, where
@@ -91,15 +99,7 @@ class BotClient:
     async def _run_once(self) -> str:
         """Run one puppet to its end; return why it ended, for the case that it did not report an end itself."""
         try:
-            context = PuppetContext(
-                botcode=self.botcode,
-                options=await self._options(),
-                session=self.session,
-                clock=self._clock,
-                login_kind=self._world.bots[self.botcode].state.client.kind or self._kind.capabilities.login_kinds[0],
-                public_url=self._public_url,
-            )
-            self.puppet = self._kind.create(context)
+            self.puppet = await self._new_puppet()
             await self.puppet.run(self._report)
         except PuppetError as error:
             return str(error)
@@ -110,6 +110,42 @@ class BotClient:
         finally:
             self.puppet = None
         return "the client ended without saying why"
+
+    async def sign_out_alone(self) -> None:
+        """Sign the account out where no client runs (released, or of a process that was killed): one is run for just that.
+
+        A client that asks for a scan, or says that nobody is logged in, shows that there is nothing to sign out.
+
+        Raises:
+            Exception: Whatever the puppet raises.
+        """
+        puppet = await self._new_puppet()
+        told = anyio.Event()
+        logged_in = False
+
+        async def listen(report: AnyReport) -> None:
+            nonlocal logged_in
+            logged_in = logged_in or isinstance(report, ReportLoggedIn)
+            if isinstance(report, ReportLoggedIn | ReportQrCode | ReportLoginFailed | ReportLoggedOut):
+                told.set()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(puppet.run, listen)
+            await told.wait()
+            if logged_in:
+                await puppet.sign_out()
+            tasks.cancel_scope.cancel()
+
+    async def _new_puppet(self) -> Puppet:
+        context = PuppetContext(
+            botcode=self.botcode,
+            options=await self._options(),
+            session=self.session,
+            clock=self._clock,
+            login_kind=self._world.bots[self.botcode].state.client.kind or self._kind.capabilities.login_kinds[0],
+            public_url=self._public_url,
+        )
+        return self._kind.create(context)
 
     async def _options(self) -> dict[str, str]:
         raw = await insist(lambda: self._vault.get(options_name(self.botcode)))

@@ -7,9 +7,9 @@ beside it, or this process before it was killed.
 
 import logging
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 import anyio.abc
@@ -32,6 +32,9 @@ log = logging.getLogger("wxrc.gateway")
 
 PAGE = 1_000
 """Events that are read from the log at once."""
+
+LEAVE_LIMIT_S = 15.0
+"""How long a client may take to sign out or to be released (seconds); then it is let go of all the same."""
 
 
 class Waiter:
@@ -384,15 +387,22 @@ class Runner:
         running = self._clients.get(botcode)
         if running is not None and not running.scope.cancel_called and not running.ended.is_set():
             return
-        puppet = self.world.bots[botcode].state.added.puppet
-        kind = self._puppets.get(puppet)
-        if kind is None:
+        client = self._new_client(botcode)
+        if client is None:
+            puppet = self.world.bots[botcode].state.added.puppet
             log.error("bot %s has a puppet of kind %s, which this gateway does not know", botcode, puppet)
             reason = f"this gateway has no puppet of kind '{puppet}'; there are: {', '.join(self._puppets)}"
             report = ReportLinkLost(at=self._clock(), reason=reason)
             self._tasks.start_soon(self._record, bot.stream_name(botcode), report)
             return
-        client = self._clients[botcode] = BotClient(
+        self._clients[botcode] = client
+        self._tasks.start_soon(self._run_client, client, running)
+
+    def _new_client(self, botcode: str) -> BotClient | None:
+        kind = self._puppets.get(self.world.bots[botcode].state.added.puppet)
+        if kind is None:
+            return None
+        return BotClient(
             botcode,
             kind,
             self._vault,
@@ -402,7 +412,6 @@ class Runner:
             record=self._record,
             confirm=self._confirm,
         )
-        self._tasks.start_soon(self._run_client, client, running)
 
     async def _run_client(self, client: BotClient, before: BotClient | None) -> None:
         if before is not None:
@@ -431,24 +440,31 @@ class Runner:
         finally:
             self.end()
 
-    async def _end_client(self, botcode: str, how: str) -> None:
+    async def _end_client(self, botcode: str, how: Literal["sign_out", "release"]) -> None:
+        """Have the bot's client leave, and let go of it."""
         client = self._clients.get(botcode)
-        if client is None:
-            return
-        if client.puppet is not None:
+        leave: Callable[[], Awaitable[None]] | None = None
+        if client is not None and client.puppet is not None:
+            leave = getattr(client.puppet, how)
+        else:
+            await self._let_go(client)
+            alone = self._new_client(botcode)
+            if how == "sign_out" and alone is not None and self.world.bots[botcode].state.client.wxid:
+                leave = alone.sign_out_alone
+        if leave is not None:
             try:
-                with anyio.fail_after(15):
-                    await getattr(client.puppet, how)()
+                with anyio.fail_after(LEAVE_LIMIT_S):
+                    await leave()
             except Exception as error:
                 # The client is let go of all the same: that is what was asked for.
-                log.warning(
-                    "bot %s: its client did not %s in good order (%s)",
-                    botcode,
-                    how.replace("_", " "),
-                    type(error).__name__,
-                )
-        client.scope.cancel()
-        await client.ended.wait()
+                did = how.replace("_", " ")
+                log.warning("bot %s: its client did not %s in good order (%s)", botcode, did, type(error).__name__)
+        await self._let_go(client)
+
+    async def _let_go(self, client: BotClient | None) -> None:
+        if client is not None:
+            client.scope.cancel()
+            await client.ended.wait()
 
     # -- secrets ----------------------------------------------------------------------------------------------------------------
 
