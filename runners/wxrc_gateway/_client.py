@@ -128,6 +128,8 @@ class BotClient:
             logged_in = logged_in or isinstance(report, ReportLoggedIn)
             if isinstance(report, ReportLoggedIn | ReportQrCode | ReportLoginFailed | ReportLoggedOut):
                 told.set()
+            if isinstance(report, ReportMessage):
+                await self._report(report)  # written while nobody was here; the puppet will not tell it again
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(puppet.run, listen)

@@ -155,9 +155,8 @@ class Runner:
             if isinstance(outcome, Appended):
                 await self._reached(outcome.position + len(events) - 1)
                 return events
-            state, version = aggregate.fold(
-                await self._store.read(stream)
-            )  # somebody was quicker: decide again on what they did
+            # Somebody was quicker: decide again, on what they did.
+            state, version = aggregate.fold(await self._store.read(stream))
 
     async def _record(self, stream: str, command: Any) -> None:
         """Execute a command that must not be lost, as often as the store needs."""
