@@ -14,7 +14,7 @@ import pytest
 from tests.receiver import Answer, Receiver
 from tests.test_gateway import ROOM, kinds, log_in, record, running, until
 from tests.test_store_sqlite import write_foreign_event
-from wxrc_core import bot, delivery, message
+from wxrc_core import bot, delivery, inbound, message, operation
 from wxrc_core.errors import Unavailable
 from wxrc_core.log import Entry, Outcome, Recorded
 from wxrc_core.message import MessageState
@@ -183,10 +183,8 @@ async def test_a_log_that_cannot_be_read_makes_the_gateway_unavailable(tmp_path:
     assert MessageState.QUEUED == taken.message.state
 
 
-def _heard() -> Any:
-    from wxrc_core.inbound import MessageReceived
-
-    return MessageReceived(at=1, botcode="demo", message_id="1", kind="text", text="hi", from_id="wxid_1")
+def _heard() -> inbound.MessageReceived:
+    return inbound.MessageReceived(at=1, botcode="demo", message_id="1", kind="text", text="hi", from_id="wxid_1")
 
 
 async def test_events_of_a_newer_release_end_the_gateway(tmp_path: Path) -> None:
@@ -305,6 +303,28 @@ async def test_going_down_finishes_a_logout(tmp_path: Path) -> None:
     with World(tmp_path / "simulator.db") as world:
         account = world.account("demo")
 
+    assert account is not None
+    assert not account.logged_in
+
+
+async def test_a_logout_while_the_client_is_coming_up(tmp_path: Path) -> None:
+    """A logout that meets a client that is still coming up signs the account out, and loses nothing that somebody wrote meanwhile."""
+    async with running(tmp_path) as (gateway, world):
+        await log_in(gateway, world)
+    with World(tmp_path / "simulator.db") as world:
+        world.messages.say("demo", "@demo 还在吗", room=ROOM, sender="赵立伟")
+    asked = operation.OperationAccepted(
+        at=1, chid="-", botcode="demo", txcode="t", interface="logout", digest="d", kind="logout"
+    )
+    async with SqliteStore(tmp_path / "wxrc.db") as store:
+        await store.append([Entry(message.stream_name("-", "20261124", "t"), 0, [asked])])
+    async with running(tmp_path) as (gateway, world):
+        await until(gateway, lambda: gateway.bot("demo").state is bot.BotState.LOGOUT)  # type: ignore[union-attr]
+        heard = await events_of(gateway, inbound.MessageReceived)
+        waiting = world.messages.waiting("demo", limit=20)  # for the next login
+        account = world.account("demo")
+
+    assert {"@demo 还在吗"} == {each.text for each in (*heard, *waiting)}
     assert account is not None
     assert not account.logged_in
 

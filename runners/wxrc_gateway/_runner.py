@@ -443,12 +443,15 @@ class Runner:
         """Have the bot's client leave, and let go of it."""
         client = self._clients.get(botcode)
         leave: Callable[[], Awaitable[None]] | None = None
-        if client is not None and client.puppet is not None:
+        known = self.world.bots[botcode].state.client
+        # One that is still coming up, perhaps with a stored session, has nobody to sign out yet.
+        coming_up = how == "sign_out" and bool(known.wxid) and not known.link
+        if client is not None and client.puppet is not None and not coming_up:
             leave = getattr(client.puppet, how)
         else:
             await self._let_go(client)
             alone = self._new_client(botcode)
-            if how == "sign_out" and alone is not None and self.world.bots[botcode].state.client.wxid:
+            if how == "sign_out" and alone is not None and known.wxid:
                 leave = alone.sign_out_alone
         if leave is not None:
             try:
