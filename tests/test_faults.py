@@ -179,7 +179,8 @@ async def test_a_log_that_cannot_be_read_makes_the_gateway_unavailable(tmp_path:
                 await anyio.sleep(0.01)
         taken = await gateway.send_text("demo", "一", room=ROOM)
 
-    assert AWAY == reason
+    assert "the log cannot be read just now; try again shortly" == reason
+    assert AWAY not in reason  # it may name files of this machine
     assert MessageState.QUEUED == taken.message.state
 
 

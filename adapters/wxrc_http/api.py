@@ -209,7 +209,11 @@ def _fault(error: Exception, scope: Scope) -> Fault:
         case Fault():
             return error
         case Unavailable():
-            return Fault(Code.UNAVAILABLE, "unavailable", status=503, reason=str(error))
+            # A store's own sentence may name files of this machine: that is for the operator's log, not for channels.
+            reason = (
+                str(error) if type(error) is Unavailable else "the store is not to be had just now; try again shortly"
+            )
+            return Fault(Code.UNAVAILABLE, "unavailable", status=503, reason=reason)
         case TxcodeReused():
             return Fault(Code.TXCODE_REUSED, "reused")
         case AlreadyTaken():

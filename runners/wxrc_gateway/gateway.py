@@ -307,7 +307,9 @@ class Gateway:
 
     def unavailable(self) -> str:
         """Return why nothing can be accepted now, in a sentence; empty = all is well."""
-        return self._unavailable or self._runner.trouble
+        return self._unavailable or (
+            "the log cannot be read just now; try again shortly" if self._runner.trouble else ""
+        )
 
     def channel(self, chid: str) -> channel.Channel | None:
         """Return a channel, or None."""
