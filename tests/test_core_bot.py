@@ -166,14 +166,12 @@ CASES: list[tuple[str, tuple[Any, ...], Any, tuple[Any, ...]]] = [
     ("somebody started the client since", LOGIN, bot.RestartClient(at=9, starts=0), ()),
     ("the gateway is back, nothing to run", (ADDED,), bot.RestartClient(at=9, starts=0), ()),
     ("the gateway is back during a logout", LEAVING, bot.RestartClient(at=9, starts=1), ()),
-    ("signed out", LEAVING, bot.FinishLogout(at=9), (bot.SignedOut(at=9),)),
-    ("signed out, told again", (*LEAVING, bot.SignedOut(at=9)), bot.FinishLogout(at=9), ()),
+    ("signed out, told again", (*LEAVING, bot.SignedOut(at=9)), bot.FinishLogout(at=9, operation=6), ()),
     ("signed out, said of an earlier logout", LEAVING, bot.FinishLogout(at=9, operation=4), ()),
     ("signed out, as asked", LEAVING, bot.FinishLogout(at=9, operation=6), (bot.SignedOut(at=9),)),
     ("released, said of an earlier stop", STOPPING, bot.FinishStop(at=9, operation=4), ()),
     ("released, as asked", STOPPING, bot.FinishStop(at=9, operation=6), (bot.Stopped(at=9),)),
-    ("released", STOPPING, bot.FinishStop(at=9), (bot.Stopped(at=9),)),
-    ("a stop that was a logout", LEAVING, bot.FinishStop(at=9), ()),
+    ("a stop that was a logout", LEAVING, bot.FinishStop(at=9, operation=6), ()),
 ]
 
 

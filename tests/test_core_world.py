@@ -25,7 +25,7 @@ def test_operations_come_one_after_the_other() -> None:
     assert [SignOut("b", position)] == told.carry_out(logout)
     assert [] == operate(told, "login", "op2")  # it has to wait
 
-    finished = told.do(BOT, bot.FinishLogout(at=5))
+    finished = told.do(BOT, bot.FinishLogout(at=5, operation=position))
     [*told_so, login] = finished
 
     assert Decide(BOT, bot.RequestLogin(at=0, operation=position + 2)) == login

@@ -30,7 +30,8 @@ from tests.wechaty import find_node
 from wxrc_http import INTERFACES, Code
 from wxrc_puppet.simulator import options as simulator_options
 from wxrc_puppet.wechaty import _options as wechaty_options
-from wxrc_service.cli import SETTINGS, main
+from wxrc_service.cli import main
+from wxrc_service.options import SETTINGS
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "README.zh-CN.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]

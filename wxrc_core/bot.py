@@ -404,18 +404,18 @@ class RestartClient:
 
 @frozen(kw_only=True)
 class FinishLogout:
-    """The account is signed out and the stored session is gone, as this operation asked (0 = the one that is being carried out)."""
+    """The account is signed out and the stored session is gone, as this operation asked."""
 
     at: int
-    operation: int = 0
+    operation: int
 
 
 @frozen(kw_only=True)
 class FinishStop:
-    """The client is released, as this operation asked (0 = the one that is being carried out)."""
+    """The client is released, as this operation asked."""
 
     at: int
-    operation: int = 0
+    operation: int
 
 
 _SESSION_GONE = "the stored session no longer holds"
@@ -527,13 +527,13 @@ def _restart_client(bot: Bot, command: RestartClient) -> tuple[BotEvent, ...]:
 
 
 def _finish_logout(bot: Bot, command: FinishLogout) -> tuple[BotEvent, ...]:
-    if bot.ending != "logout" or command.operation not in (0, bot.operation):
+    if bot.ending != "logout" or command.operation != bot.operation:
         return ()
     return (SignedOut(at=command.at),)
 
 
 def _finish_stop(bot: Bot, command: FinishStop) -> tuple[BotEvent, ...]:
-    if bot.ending != "stop" or command.operation not in (0, bot.operation):
+    if bot.ending != "stop" or command.operation != bot.operation:
         return ()
     return (Stopped(at=command.at),)
 

@@ -1,0 +1,102 @@
+"""The options that commands share, and where their values come from: the command line, `WXRC_*`, `wxrc.toml`, in this order."""
+
+import os
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import click
+
+CONFIG = "wxrc.toml"
+SETTINGS = {"data": str, "host": str, "port": int, "public_url": str, "answer_wait_ms": int}
+"""What `wxrc.toml` may say, and of what type; `WXRC_DATA`, `WXRC_HOST`, ... and options come before it."""
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Return what `wxrc.toml` says; empty where there is no such file, unless `WXRC_CONFIG` names it.
+
+    Raises:
+        click.ClickException: It cannot be read, or says something unknown.
+    """
+    try:
+        said = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if "WXRC_CONFIG" in os.environ:
+            raise click.ClickException(f"there is no file {path}, which WXRC_CONFIG names") from None
+        return {}
+    except OSError as error:
+        raise click.ClickException(f"{path} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise click.ClickException(f"{path}: {error}") from None
+    for name, value in said.items():
+        if name not in SETTINGS:
+            raise click.ClickException(f"{path}: there is no setting '{name}'; there are: {', '.join(SETTINGS)}")
+        if type(value) is not SETTINGS[name]:
+            kind = "a text in quotes" if SETTINGS[name] is str else "a whole number"
+            raise click.ClickException(f"{path}: {name} must be {kind}, not {value!r}")
+    return said
+
+
+def setting(name: str) -> Callable[[], Any]:
+    """Return what gives the default of an option: what `wxrc.toml` says, or else what stands here."""
+    otherwise = {"data": "wxrc-data", "host": "127.0.0.1", "port": 8080, "public_url": "", "answer_wait_ms": 300}
+    return lambda: read_config(Path(os.environ.get("WXRC_CONFIG", CONFIG))).get(name, otherwise[name])
+
+
+data_option = click.option(
+    "--data",
+    envvar="WXRC_DATA",
+    default=setting("data"),
+    show_default="wxrc-data",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The data directory.",
+)
+
+
+def _public_url(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    if value and not (value.startswith(("http://", "https://")) and urlsplit(value).hostname):
+        raise click.BadParameter(
+            f"{value!r} must be a URL as browsers see this service, as in https://wxrc.example.com"
+        )
+    return value
+
+
+def serve_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that `serve` and `demo` share."""
+    for option in (
+        click.option(
+            "--host",
+            envvar="WXRC_HOST",
+            default=setting("host"),
+            show_default="127.0.0.1",
+            help="Address to listen on.",
+        ),
+        click.option(
+            "--port",
+            envvar="WXRC_PORT",
+            default=setting("port"),
+            show_default="8080",
+            type=click.IntRange(0, 65535),
+            help="0 = any.",
+        ),
+        click.option(
+            "--public-url",
+            envvar="WXRC_PUBLIC_URL",
+            default=setting("public_url"),
+            callback=_public_url,
+            help="How browsers reach this service.",
+        ),
+        click.option(
+            "--answer-wait-ms",
+            envvar="WXRC_ANSWER_WAIT_MS",
+            default=setting("answer_wait_ms"),
+            show_default="300",
+            type=click.IntRange(0, 60_000),
+            help="How long an answer waits for a message's end.",
+        ),
+        data_option,
+    ):
+        command = option(command)
+    return command
