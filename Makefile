@@ -7,8 +7,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 NODE_OK := $(shell node -e 'process.exit(process.versions.node.split(".")[0] >= 20 ? 0 : 1)' 2>/dev/null && echo yes)
 DATA ?= wxrc-data
-SOAK_SEEDS ?= 50000
+SOAK_SEEDS ?= 100000
 SOAK_KILLS ?= 300
+SOAK_CUTS ?= 1000
+SOAK_EXAMPLES ?= 2000
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check bench soak proto states clean
@@ -46,10 +48,14 @@ bench: $(VENV)/.dev ## measure, against what stands beside it in the same run
 	$(BIN)/python bench/bench_store.py
 	$(BIN)/python bench/bench_replay.py
 	$(BIN)/python bench/bench_bots.py
+	$(BIN)/python bench/bench_callbacks.py
 	$(BIN)/python bench/bench_accept.py
+	$(BIN)/python bench/bench_path.py
 
-soak: $(VENV)/.dev ## the long simulations and many more kills
-	WXRC_SEEDS=$(SOAK_SEEDS) WXRC_KILLS=$(SOAK_KILLS) $(BIN)/python -m pytest --timeout 0 tests/test_simulation.py tests/test_kill.py
+soak: $(VENV)/.dev ## the long simulations, every planted fault, many more kills and power cuts
+	WXRC_SEEDS=$(SOAK_SEEDS) WXRC_KILLS=$(SOAK_KILLS) WXRC_CUTS=$(SOAK_CUTS) WXRC_EXAMPLES=$(SOAK_EXAMPLES) \
+		$(BIN)/python -m pytest --timeout 0 tests/test_simulation.py tests/test_kill.py tests/test_store_power.py tests/test_kit_machines.py
+	$(BIN)/python -m wxrc_simulation --plants
 
 proto: $(BIN)/python ## write the Wechaty protocol's Python from its .proto file
 	@# An old generator, so that the code loads with every protobuf from 6.30 on; it has an environment of its own.

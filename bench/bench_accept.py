@@ -125,15 +125,15 @@ class Client(asyncio.Protocol):
             self.done.set_exception(error or ConnectionError("closed"))
 
 
-def request(port: int, number: int, run: str) -> bytes:
+def request(port: int, number: int, run: str, *, botcode: str = "bench", room: str = "客服一群") -> bytes:
     """Return one signed request as bytes."""
     head = {
         "chid": "bench",
-        "botcode": "bench",
+        "botcode": botcode,
         "txcode": f"{run}{number:010}",
         "txtime": str(time.time_ns() // 1_000_000),
     }
-    body = {"text": f"工单 #{number} 已处理 ✅", "roomTopic": "客服一群", "atList": ["赵立伟"]}
+    body = {"text": f"工单 #{number} 已处理 ✅", "roomTopic": room, "atList": ["赵立伟"]}
     text = json.dumps({"reqHead": head, "reqBody": body}, ensure_ascii=False, separators=(",", ":")).encode()
     sign = hashlib.md5(text + KEY.encode()).hexdigest()
     return (

@@ -1,7 +1,8 @@
 """Figures of the SQLite store: `python bench/bench_store.py [--events N] [--backend asyncio|trio] [--dir DIR]`.
 
 Durable appends (synchronous=FULL, one event each, as an accepted request makes them) with 1, 64 and 256 waiters, and the rate at
-which a log is replayed: `read_all` pages, decoded to events. Medians of several passes; the folder should lie on a real disk.
+which a log is replayed: `read_all` pages, decoded; an append to a stream of 300,000 events beside one to a new stream; a snapshot of
+64 MiB written and read. Medians of several passes; the folder should lie on a real disk.
 """
 
 import argparse
@@ -17,12 +18,16 @@ import anyio
 import apsw
 
 from wxrc_core.log import Appended, Entry
-from wxrc_core.message import MessageQueued
+from wxrc_core.message import MessageAttempted, MessageQueued
 from wxrc_store.sqlite import SqliteStore
 
 PASSES = 5
 APPENDS = {1: 500, 64: 10_000, 256: 20_000}
 PAGE = 5_000
+LONG = 300_000
+"""How many events the long stream has."""
+
+SNAPSHOT = 64 << 20
 
 
 def event(number: int) -> MessageQueued:
@@ -70,8 +75,48 @@ async def replay(store: SqliteStore, events: int) -> float:
     return (time.perf_counter() - start) / events
 
 
+async def long_stream(store: SqliteStore, appends: int = 300) -> None:
+    """Compare one append to a long stream with one to a new stream, in turns."""
+    attempted = MessageAttempted(at=1_790_000_000_000, attempt=1, room_id="r@chatroom")
+    for first in range(0, LONG, 5_000):
+        await store.append([Entry("long", first, [attempted] * 5_000)])
+    times: dict[str, list[float]] = {"long": [], "new": []}
+    for number in range(appends):
+        for kind, stream, version in (("long", "long", LONG + number), ("new", f"new/{number}", 0)):
+            start = time.perf_counter()
+            (outcome,) = await store.append([Entry(stream, version, [attempted])])
+            times[kind].append(time.perf_counter() - start)
+            assert isinstance(outcome, Appended)
+    show("append to a new stream", times["new"])
+    show(f"append to one of {LONG:,}", times["long"])
+    print(
+        f"{'':32} {statistics.median(times['long']) / statistics.median(times['new']):8.2f} times as long", flush=True
+    )
+
+
+async def snapshots(store: SqliteStore) -> None:
+    """Write and read a big snapshot."""
+    blob = os.urandom(SNAPSHOT)
+    written, read = [], []
+    for position in range(1, PASSES + 1):
+        start = time.perf_counter()
+        await store.save(position, "bench", blob)
+        middle = time.perf_counter()
+        found = await store.newest(["bench"])
+        read.append(time.perf_counter() - middle)
+        written.append(middle - start)
+        assert found is not None
+    print(
+        f"snapshot of {SNAPSHOT >> 20} MiB: written in {statistics.median(written):.2f} s, read in {statistics.median(read):.2f} s"
+    )
+
+
 async def main(events: int, folder: str) -> None:
     """Measure and print."""
+    with tempfile.TemporaryDirectory(dir=folder, prefix="wxrc-bench-") as home:
+        async with SqliteStore(Path(home) / "events.db") as store:
+            await long_stream(store)
+            await snapshots(store)
     with tempfile.TemporaryDirectory(dir=folder, prefix="wxrc-bench-") as home:
         async with SqliteStore(Path(home) / "events.db") as store:
             written = 0

@@ -28,13 +28,13 @@ WORDS: dict[str, dict[str, str]] = {
             "An account that drops or a gateway that restarts does not log a bot out: it stays in `login`, and nothing is sent "
             "until its client says again that the account is logged in (`link_lost`, `link_restored`)."
         ),
-        "bot.logout": "Nobody is logged in. Messages wait.",
-        "bot.awaiting_qr": "The client is started, and somebody has to scan its QR code, confirm, or hand over digits.",
+        "bot.logout": "No account is logged in. Messages wait.",
+        "bot.awaiting_qr": "The client is started, and a person has to scan its QR code, confirm, or hand over digits.",
         "bot.login": "The account is logged in. Messages go out while the client can be reached.",
         "message": "Message",
         "message.intro": (
             "An attempt is recorded before the message is handed over. So wherever the gateway is killed, the log says what may "
-            "have left the house. A message that may have arrived is never said not to have been sent: it goes into doubt."
+            "have been sent. A message that may have arrived is never reported as not sent: it goes into doubt."
         ),
         "message.queued": "Accepted, and on disk. It waits for its bot, its room's turn and the pace.",
         "message.attempted": "It is being handed to the WeChat client.",
@@ -45,19 +45,20 @@ WORDS: dict[str, dict[str, str]] = {
         "message.expired": "Its time was over before it could be sent. Final.",
         "message.cancelled": "It was taken back while it was queued. Final.",
         "message.in_doubt": (
-            "It was handed over and nobody can say whether it arrived. It leaves this state by a late receipt, by policy or by "
-            "an operator only."
+            "It was handed over and it is unknown whether it arrived. It leaves this state only by a late receipt, by policy or by "
+            "an operator."
         ),
         "delivery": "Delivery",
         "delivery.intro": (
-            "One callback to one channel, at least once and always under the same `webhook-id`. An attempt that was cut short by "
-            "a crash is made again."
+            "One callback to one channel, at least once and always under the same `webhook-id`. Nothing is recorded before a "
+            "post: one that was cut short by a crash is made again."
         ),
         "delivery.due": "It is to be posted, now or after a wait.",
-        "delivery.attempted": "It is being posted.",
         "delivery.delivered": "The receiver acknowledged it. Final.",
         "delivery.expired": "It was no longer worth telling (QR codes, what people say). Final.",
+        "delivery.superseded": "A newer notice of its kind about its bot has overtaken it (QR codes, bot status). Final.",
         "delivery.dead": "The schedule is used up, or the receiver said that it is gone (410). Final.",
+        "delivery.answered": "The request that made the message was still waiting and got the end in its answer: no callback. Final.",
     },
     "zh": {
         "title": "状态",
@@ -91,12 +92,15 @@ WORDS: dict[str, dict[str, str]] = {
         "message.cancelled": "排队期间被撤回。终态。",
         "message.in_doubt": "已经提交，但谁也说不准到没到。只有迟到的回执、策略或运维人员能让它离开这个状态。",
         "delivery": "投递",
-        "delivery.intro": ("一条发给一个渠道的回调，至少送达一次，`webhook-id` 始终不变。因崩溃而中断的尝试会重做。"),
+        "delivery.intro": (
+            "一条发给一个渠道的回调，至少送达一次，`webhook-id` 始终不变。投递之前不写任何记录：因崩溃而中断的投递会重做。"
+        ),
         "delivery.due": "等待投递：马上，或者过一会儿。",
-        "delivery.attempted": "正在投递。",
         "delivery.delivered": "接收方已确认。终态。",
         "delivery.expired": "已经不值得通知（二维码、别人说的话）。终态。",
+        "delivery.superseded": "同一机器人的同类新通知已经取代了它（二维码、机器人状态）。终态。",
         "delivery.dead": "重试次数用完，或者接收方说地址已失效（410）。终态。",
+        "delivery.answered": "创建这条消息的请求还在等待，已经在应答里得到了结果：不再回调。终态。",
     },
 }
 
@@ -104,10 +108,11 @@ WORDS: dict[str, dict[str, str]] = {
 def steps(module: Any) -> dict[tuple[str, str], list[str]]:
     """Return the events that lead from one state to another, as the declared machine has them."""
     found: dict[tuple[str, str], list[str]] = {}
-    for name, event in module.MACHINE.events.items():
+    for name, event in module.TABLE.machine.events.items():
         for options in event.transitions.values():
             for transition in options:
-                found.setdefault((transition.source, transition.dest), []).append(name)
+                dest = transition.source if transition.dest is None else transition.dest
+                found.setdefault((transition.source, dest), []).append(name)
     return found
 
 
@@ -117,7 +122,7 @@ def diagram(name: str) -> str:
     for (source, dest), events in steps(MODULES[name]).items():
         if source != dest:
             lines.append(f"    {'[*]' if source == 'new' else source} --> {dest}: {', '.join(events)}")
-    lines += [f"    {state} --> [*]" for state in MODULES[name].MACHINE.states if state in FINAL[name]]
+    lines += [f"    {state} --> [*]" for state in MODULES[name].TABLE.machine.states if state in FINAL[name]]
     return "\n".join(lines)
 
 
@@ -125,7 +130,7 @@ def section(name: str, words: dict[str, str]) -> str:
     """Return what a page says of one aggregate."""
     stays = {source: events for (source, dest), events in steps(MODULES[name]).items() if source == dest}
     rows = [words["head"] + (words["stays"] if stays else ""), "| --- | --- |" + (" --- |" if stays else "")]
-    for state in MODULES[name].MACHINE.states:
+    for state in MODULES[name].TABLE.machine.states:
         if state != "new":
             events = ", ".join(f"`{event}`" for event in stays.get(state, ()))
             rows.append(f"| `{state}` | {words[f'{name}.{state}']} |" + (f" {events} |" if stays else ""))

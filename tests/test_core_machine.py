@@ -1,16 +1,20 @@
 """The core takes the same steps as a real `transitions.Machine` made from the same declaration."""
 
+from enum import StrEnum
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transitions import Machine, MachineError
 
-from tests.core import examples, fold, histories, values
 from wxrc_core import bot, delivery, message
 from wxrc_core.errors import IllegalTransition
-from wxrc_core.table import Table, machine
+from wxrc_core.table import Table, event_name
+from wxrc_core.testing.strategies import folded as fold
+from wxrc_core.testing.strategies import histories, values
+
+examples = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 STATES: dict[Any, Any] = {bot: bot.BotState, message: message.MessageState, delivery: delivery.DeliveryState}
 AGGREGATES = pytest.mark.parametrize("module", list(STATES), ids=lambda module: module.TABLE.aggregate)
@@ -106,10 +110,26 @@ def test_an_illegal_event_names_itself_and_the_state() -> None:
     assert before == repr(sent)
 
 
+class Light(StrEnum):
+    """The states of a small aggregate."""
+
+    NEW = "new"
+    ON = "on"
+
+
+class LightSwitched:
+    """Its only event."""
+
+
 def test_a_declaration_and_its_events_must_fit() -> None:
     """A trigger without an event class, or a transition to nowhere, is found when the module is imported."""
-    declared = machine(["a", "b"], [{"trigger": "go", "source": "a", "dest": "b"}], "a")
-    with pytest.raises(ValueError, match="thing: triggers and event classes differ"):
-        Table("thing", declared, {})
-    with pytest.raises(ValueError, match="names the state 'c', which is not declared"):
-        machine(["a", "b"], [{"trigger": "go", "source": "a", "dest": "c"}], "a")
+    with pytest.raises(ValueError, match="light: event classes and triggers differ: blown, switched"):
+        Table("light", Light, [{"trigger": "blown", "source": "new", "dest": "on"}], LightSwitched)
+    with pytest.raises(ValueError, match="off"):
+        Table("light", Light, [{"trigger": "switched", "source": "new", "dest": "off"}], LightSwitched)
+
+
+def test_an_events_name_comes_from_its_class() -> None:
+    """An event is declared once: its name in the table and in the log is its class's, without the aggregate's."""
+    assert "switched" == event_name(LightSwitched, "light")
+    assert "qr_code_issued" == event_name(bot.QrCodeIssued, "bot")

@@ -12,7 +12,19 @@ import wxrc_core
 HERE = Path(wxrc_core.__file__).parent
 ALLOWED = {
     # of the standard library, what computes and nothing else
-    *("collections", "dataclasses", "enum", "functools", "hashlib", "heapq", "itertools", "typing"),
+    *(
+        "bisect",
+        "collections",
+        "dataclasses",
+        "enum",
+        "functools",
+        "hashlib",
+        "heapq",
+        "itertools",
+        "re",
+        "typing",
+        "zlib",
+    ),
     *("attrs", "msgspec", "transitions", "wxrc_core"),
 }
 MODULES = sorted(HERE.glob("*.py"))

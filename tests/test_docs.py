@@ -190,7 +190,7 @@ def rows(page: str, heading: str = "") -> dict[str, list[str]]:
 @pytest.mark.parametrize(("language", "heading"), [("en", "Options"), ("zh", "选项")])
 def test_the_simulators_options_are_all_there(language: str, heading: str) -> None:
     """The table has every option, with its true default."""
-    defaults = simulator_options.Options()
+    defaults = simulator_options.SimulatorOptions()
     written = {option: row[0] for option, row in rows(f"{language}/simulator.md", heading).items()}
     true: dict[str, str] = {}
     for option in simulator_options.KNOWN:
@@ -206,7 +206,7 @@ def test_the_simulators_options_are_all_there(language: str, heading: str) -> No
 def test_the_wechaty_options_are_all_there(language: str, heading: str) -> None:
     """The table has every option, and the defaults of those that are numbers."""
     written = {option: row[0] for option, row in rows(f"{language}/wechaty.md", heading).items()}
-    fields = {field.name: field.default for field in attrs.fields(wechaty_options.Options)}
+    fields = {field.name: field.default for field in attrs.fields(wechaty_options.WechatyOptions)}
 
     assert set(fields) == set(written)
     assert {key: str(value) for key, value in fields.items() if type(value) is int} == {

@@ -13,7 +13,7 @@ from wxrc_core.errors import Refusal, TxcodeReused, Unavailable
 from wxrc_core.message import MessageState
 from wxrc_core.puppet import ReportMessage
 from wxrc_gateway import Gateway, PuppetKind, add_bot, add_channel, grant_bot
-from wxrc_puppet.simulator import World
+from wxrc_puppet.simulator import SimulatedWeChat
 from wxrc_service.puppets import simulator_kind
 from wxrc_store.sqlite import SqliteStore
 
@@ -22,15 +22,15 @@ pytestmark = pytest.mark.anyio
 ROOM = "客服一群"
 
 
-def kinds(world: World) -> dict[str, PuppetKind]:
+def kinds(world: SimulatedWeChat) -> dict[str, PuppetKind]:
     """Return the simulator as a kind of puppet."""
     return {"simulator": simulator_kind(world)}
 
 
 @asynccontextmanager
-async def running(folder: Path, **settings: object) -> AsyncIterator[tuple[Gateway, World]]:
+async def running(folder: Path, **settings: object) -> AsyncIterator[tuple[Gateway, SimulatedWeChat]]:
     """Run a gateway on this folder, with bot `demo` there."""
-    with World(folder / "simulator.db") as world:
+    with SimulatedWeChat(folder / "simulator.db") as world:
         async with Gateway(store=SqliteStore(folder / "wxrc.db"), puppets=kinds(world), **settings) as gateway:  # type: ignore[arg-type]
             if gateway.bot("demo") is None:
                 await gateway.add_bot("demo", "simulator", options={"startup_ms": "0"})
@@ -45,18 +45,18 @@ async def until(gateway: Gateway, there: Callable[[], bool]) -> None:
                 return
 
 
-async def log_in(gateway: Gateway, world: World) -> None:
+async def log_in(gateway: Gateway, world: SimulatedWeChat) -> None:
     """Log `demo` in, by scanning the code as a person would."""
     await gateway.login("demo")
-    await until(gateway, lambda: gateway.bot("demo").client.qr is not None)  # type: ignore[union-attr]
+    await until(gateway, lambda: gateway.bot("demo").qr is not None)  # type: ignore[union-attr]
     code = world.logins.open_code("demo")
     assert code is not None
     world.logins.scan(code.token)
     world.logins.confirm(code.token)
-    await until(gateway, lambda: gateway.bot("demo").client.rooms_complete)  # type: ignore[union-attr]
+    await until(gateway, lambda: gateway.bot("demo").rooms_complete)  # type: ignore[union-attr]
 
 
-def record(world: World) -> list[str]:
+def record(world: SimulatedWeChat) -> list[str]:
     """Return the texts that reached WeChat, in order."""
     return [entry.text for entry in world.messages.record("demo")]
 
@@ -116,7 +116,7 @@ async def test_stop_keeps_the_session_and_logout_does_not(tmp_path: Path) -> Non
         await gateway.logout("demo")
         await until(gateway, lambda: gateway.bot("demo").state is bot.BotState.LOGOUT)  # type: ignore[union-attr]
         await gateway.login("demo")
-        await until(gateway, lambda: gateway.bot("demo").client.qr is not None)  # type: ignore[union-attr]
+        await until(gateway, lambda: gateway.bot("demo").qr is not None)  # type: ignore[union-attr]
 
 
 async def test_logout_of_a_stopped_bot_signs_the_account_out(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ async def test_login_asked_for_during_logout_comes_after_it(tmp_path: Path) -> N
         await log_in(gateway, world)
         await gateway.logout("demo")
         await gateway.login("demo")
-        await until(gateway, lambda: gateway.bot("demo").client.qr is not None)  # type: ignore[union-attr]
+        await until(gateway, lambda: gateway.bot("demo").qr is not None)  # type: ignore[union-attr]
         kinds_of_events = [
             type(each.event) for each in await gateway.store.read_all(0, 10_000) if each.stream == "bot/demo"
         ]
@@ -282,7 +282,7 @@ async def test_a_hanging_send_is_in_doubt_and_stays_there(tmp_path: Path) -> Non
     async with running(tmp_path, send_limit_s=0.2) as (gateway, world):
         await gateway.add_bot("slow", "simulator", options={"startup_ms": "0", "faults": f"{ROOM}:hang"})
         await gateway.login("slow")
-        await until(gateway, lambda: gateway.bot("slow").client.qr is not None)  # type: ignore[union-attr]
+        await until(gateway, lambda: gateway.bot("slow").qr is not None)  # type: ignore[union-attr]
         code = world.logins.open_code("slow")
         assert code is not None
         world.logins.scan(code.token)
@@ -343,7 +343,7 @@ async def test_refusals_say_what_would_be_right(tmp_path: Path) -> None:
 
 async def test_a_gateway_that_is_down_promises_nothing(tmp_path: Path) -> None:
     """Outside its `async with` a gateway takes nothing in."""
-    with World(tmp_path / "simulator.db") as world:
+    with SimulatedWeChat(tmp_path / "simulator.db") as world:
         gateway = Gateway(store=SqliteStore(tmp_path / "wxrc.db"), puppets=kinds(world))
         queued = message.MessageQueued(at=1, chid="-", botcode="demo", txcode="t", interface="x", digest="d", text="x")
         with pytest.raises(Unavailable):

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.test_http_fake import (
+from wxrc_core.errors import AlreadyTaken, Refusal, Unavailable
+from wxrc_http.testing import (
     JSON,
     KEY,
     NOW,
@@ -24,7 +25,6 @@ from tests.test_http_fake import (
     res_body,
     signed,
 )
-from wxrc_core.errors import AlreadyTaken, Refusal, Unavailable
 
 pytestmark = pytest.mark.anyio
 
@@ -294,7 +294,7 @@ async def test_the_unexpected(backend: FakeBackend, caller: Caller, caplog: pyte
     assert "23" == res_body(response)["rtCode"]
     [record] = caplog.records
     assert "RuntimeError in roomSendText" in record.getMessage()
-    assert "_fail (test_http_fake.py:" in record.getMessage()
+    assert "_fail (testing.py:" in record.getMessage()
     for secret in (KEY, "你好", "secret"):
         assert secret not in caplog.text
         assert secret not in response.text

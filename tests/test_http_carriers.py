@@ -9,7 +9,8 @@ from urllib.parse import quote, urlencode
 import anyio
 import pytest
 
-from tests.test_http_fake import (
+from wxrc_http import Api
+from wxrc_http.testing import (
     FORM,
     JSON,
     TEXT,
@@ -21,7 +22,6 @@ from tests.test_http_fake import (
     res_body,
     signed,
 )
-from wxrc_http import Api
 
 pytestmark = pytest.mark.anyio
 

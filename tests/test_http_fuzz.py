@@ -12,9 +12,9 @@ import msgspec
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from tests.test_http_fake import KEY, TXTIME, FakeBackend, a_signature, dumps
 from wxrc_core.puppet import Accepted
 from wxrc_http import INTERFACES, Api, Code
+from wxrc_http.testing import KEY, TXTIME, FakeBackend, a_signature, dumps
 
 KNOWN_CODES = {str(code) for code in Code} - {"22", "23"}
 RECORDING = {"login", "macLogin", "webLogin", "roomSendText", "logout", "stop"}

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from tests.test_http_fake import NOW, OTHER_KEY, TEXT, Caller, FakeBackend, a_head
 from wxrc_core import message, puppet
 from wxrc_core.message import MessageQueued
 from wxrc_core.operation import OperationAccepted
 from wxrc_http import INTERFACES
+from wxrc_http.testing import NOW, OTHER_KEY, TEXT, Caller, FakeBackend, a_head
 
 pytestmark = pytest.mark.anyio
 
@@ -177,7 +177,7 @@ async def test_a_message_is_recorded_as_asked(backend: FakeBackend, caller: Call
         (puppet.Accepted("r1"), "1", ""),
         (puppet.Accepted("r1", "not_in_room"), "3", ""),
         (puppet.Accepted("r1", "unknown"), "4", ""),
-        (puppet.Rejected("no"), "3", ""),
+        (puppet.Rejected("no"), "-1", "rejected"),
         (puppet.NotSent("no"), "-1", "failed"),
         (puppet.Unconfirmed("no answer"), "-1", "unconfirmed"),
     ],
@@ -190,7 +190,7 @@ async def test_an_answer_that_waited(
     said = await caller.call("roomSendText", TEXT, headers=EN)
 
     assert ("0", status, reason) == (said["rtCode"], said["sendStatus"], said["sendReason"])
-    assert ("nobody can say" in said["rtMsg"]) == (reason == "unconfirmed")
+    assert ("whether it arrived is unknown" in said["rtMsg"]) == (reason == "unconfirmed")
     assert said == await caller.call("roomSendText", TEXT, headers=EN)
 
 
@@ -329,8 +329,8 @@ async def test_a_long_history(backend: FakeBackend, caller: Caller) -> None:
     await caller.call("roomSendText", TEXT)
     stream = backend.log[0].stream
     for command in (
-        message.Attempt(at=NOW + 1, attempt=2, room_id="1@chatroom"),
-        message.Settle(at=NOW + 2, attempt=2, outcome=puppet.Unconfirmed("the puppet did not answer")),
+        message.ClaimAttempt(at=NOW + 1, attempt=2, room_id="1@chatroom", epoch=1),
+        message.RecordOutcome(at=NOW + 2, attempt=2, outcome=puppet.Unconfirmed("the puppet did not answer")),
         message.Confirm(at=NOW + 3, receipt="receipt-2"),
     ):
         backend.write(stream, command)

@@ -13,9 +13,9 @@ import uvicorn
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.test_http_fake import FakeBackend, a_head, dumps, signed
 from wxrc_http import Api
 from wxrc_http.api import _has_arrived
+from wxrc_http.testing import FakeBackend, a_head, dumps, signed
 
 MAX_BODY = 100_000
 LIMIT_S = 20.0

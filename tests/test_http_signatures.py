@@ -7,7 +7,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tests.test_http_fake import (
+from wxrc_http import signing
+from wxrc_http.testing import (
     FORM,
     JSON,
     KEY,
@@ -26,7 +27,6 @@ from tests.test_http_fake import (
     res_body,
     signed,
 )
-from wxrc_http import signing
 
 pytestmark = pytest.mark.anyio
 

@@ -1,4 +1,4 @@
-"""The simulator keeps the contract of every puppet, with a driver that clicks in its world."""
+"""The simulator keeps the contract of every puppet, with a driver that clicks in its WeChat."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,8 +11,8 @@ from wxrc_core.puppet import Room
 from wxrc_core.testing.puppet_contract import Check, checks
 from wxrc_core.testing.puppet_driver import Ability, ContractPuppet, MemorySlot, Person, Slot, Written
 from wxrc_puppet import PuppetContext
-from wxrc_puppet.simulator import SimulatedPuppet, World
-from wxrc_puppet.simulator.world import wall_clock
+from wxrc_puppet.simulator import SimulatedPuppet, SimulatedWeChat
+from wxrc_puppet.simulator.wechat import wall_clock
 
 pytestmark = pytest.mark.anyio
 
@@ -35,15 +35,15 @@ class SimulatorDriver:
         {"refuse", "expire", "kick", "own", "redeliver", "unknown_room", "outsider"}
     )
 
-    def __init__(self, world: World, clock: HandClock, options: dict[str, str]) -> None:
-        self.world = world
+    def __init__(self, wechat: SimulatedWeChat, clock: HandClock, options: dict[str, str]) -> None:
+        self.wechat = wechat
         self.clock = clock
         self.options = {"startup_ms": "0", "sync_ms": "20", **options}
-        world.ensure_account("demo", self.options)
-        room = world.directory.rooms("demo")[0]
+        wechat.ensure_account("demo", self.options)
+        room = wechat.directory.rooms("demo")[0]
         self.room = Room(room.id, room.topic)
-        member, *_ = world.directory.members("demo", room.id)
-        outsider = world.directory.people("demo")[-1]
+        member, *_ = wechat.directory.members("demo", room.id)
+        outsider = wechat.directory.people("demo")[-1]
         self.member = Person(member.id, member.name)
         self.outsider = Person(outsider.id, outsider.name)
 
@@ -57,32 +57,32 @@ class SimulatorDriver:
             login_kind="web",
             public_url="http://sim.test",
         )
-        return SimulatedPuppet(context, self.world)
+        return SimulatedPuppet(context, self.wechat)
 
     async def confirm(self, code: str) -> None:
         """Scan and confirm."""
-        self.world.logins.scan(_token(code))
-        self.world.logins.confirm(_token(code))
+        self.wechat.logins.scan(_token(code))
+        self.wechat.logins.confirm(_token(code))
 
     async def refuse(self, code: str) -> None:
         """Scan and refuse."""
-        self.world.logins.scan(_token(code))
-        self.world.logins.refuse(_token(code))
+        self.wechat.logins.scan(_token(code))
+        self.wechat.logins.refuse(_token(code))
 
     async def expire(self, code: str) -> None:
         """Let the time pass in which the code works."""
-        found = self.world.logins.code(_token(code))
+        found = self.wechat.logins.code(_token(code))
         assert found is not None
         self.clock.now = found.expires_at
-        self.world.news.tell()
+        self.wechat.news.tell()
 
     async def kick(self) -> None:
         """Log in elsewhere."""
-        assert self.world.logins.kick("demo")
+        assert self.wechat.logins.kick("demo")
 
     async def say(self, text: str, *, room_id: str = "", mention: bool = False, own: bool = False) -> None:
         """Write as the member, or as the account itself."""
-        self.world.messages.say(
+        self.wechat.messages.say(
             "demo",
             f"@demo\u2005{text}" if mention else text,
             room=room_id,
@@ -91,7 +91,7 @@ class SimulatorDriver:
         )
 
     async def record(self) -> Sequence[Written]:
-        """Return what reached the world."""
+        """Return what reached WeChat."""
         return [
             Written(
                 receipt=message.id,
@@ -100,7 +100,7 @@ class SimulatorDriver:
                 user_id=message.user_id,
                 mentions=message.mentions,
             )
-            for message in self.world.messages.record("demo")
+            for message in self.wechat.messages.record("demo")
         ]
 
 
@@ -116,27 +116,29 @@ def clock() -> HandClock:
 
 
 @pytest.fixture
-def world(tmp_path: Path, clock: HandClock) -> Iterator[World]:
-    """Return a new world whose clock a test moves by hand."""
-    with World(tmp_path / "simulator.db", clock=clock) as world:
-        yield world
+def wechat(tmp_path: Path, clock: HandClock) -> Iterator[SimulatedWeChat]:
+    """Return a new WeChat whose clock a test moves by hand."""
+    with SimulatedWeChat(tmp_path / "simulator.db", clock=clock) as wechat:
+        yield wechat
 
 
 @pytest.mark.parametrize(
     "check", checks(SimulatedPuppet.capabilities, SimulatorDriver.abilities), ids=lambda check: check.__name__
 )
-async def test_simulator_keeps_the_contract(check: Check, world: World, clock: HandClock) -> None:
+async def test_simulator_keeps_the_contract(check: Check, wechat: SimulatedWeChat, clock: HandClock) -> None:
     """The simulator does what every puppet must do."""
-    await check(SimulatorDriver(world, clock, {}))
+    await check(SimulatorDriver(wechat, clock, {}))
 
 
 DEDUPLICATING = evolve(SimulatedPuppet.capabilities, deduplicates=True)
 
 
 @pytest.mark.parametrize("check", checks(DEDUPLICATING, SimulatorDriver.abilities), ids=lambda check: check.__name__)
-async def test_simulator_that_deduplicates_keeps_the_contract(check: Check, world: World, clock: HandClock) -> None:
+async def test_simulator_that_deduplicates_keeps_the_contract(
+    check: Check, wechat: SimulatedWeChat, clock: HandClock
+) -> None:
     """With `deduplicates=on` the simulator does what a puppet with that capability must do."""
-    driver = SimulatorDriver(world, clock, {"deduplicates": "on"})
+    driver = SimulatorDriver(wechat, clock, {"deduplicates": "on"})
 
     assert driver.puppet(MemorySlot()).capabilities == DEDUPLICATING
 

@@ -13,48 +13,48 @@ from hypothesis import strategies as st
 from starlette.applications import Starlette
 
 from wxrc_core.puppet import Outgoing
-from wxrc_puppet.simulator import World, routes
+from wxrc_puppet.simulator import SimulatedWeChat, routes
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """Return a new world with the account of the bot `demo`."""
-    with World(tmp_path / "simulator.db", clock=lambda: 1_795_000_000_000) as world:
-        world.ensure_account("demo", {})
-        yield world
+def wechat(tmp_path: Path) -> Iterator[SimulatedWeChat]:
+    """Return a new WeChat with the account of the bot `demo`."""
+    with SimulatedWeChat(tmp_path / "simulator.db", clock=lambda: 1_795_000_000_000) as wechat:
+        wechat.ensure_account("demo", {})
+        yield wechat
 
 
 @pytest.fixture
-async def http(world: World) -> AsyncIterator[httpx.AsyncClient]:
+async def http(wechat: SimulatedWeChat) -> AsyncIterator[httpx.AsyncClient]:
     """Return a client of the API that is no browser."""
-    transport = httpx.ASGITransport(Starlette(routes=routes(world)))
+    transport = httpx.ASGITransport(Starlette(routes=routes(wechat)))
     async with httpx.AsyncClient(transport=transport, base_url="http://sim.test/sim/api") as client:
         yield client
 
 
-def log_in(world: World) -> int:
+def log_in(wechat: SimulatedWeChat) -> int:
     """Log a client in by code and return its number."""
-    code = world.logins.issue("demo", lifetime_ms=60_000, digits=False)
-    world.logins.confirm(code.token)
-    login = world.logins.log_in(code, "web")
+    code = wechat.logins.issue("demo", lifetime_ms=60_000, digits=False)
+    wechat.logins.confirm(code.token)
+    login = wechat.logins.log_in(code, "web")
     assert login is not None
     return login.client
 
 
-async def test_the_record_is_what_reached_wechat(world: World, http: httpx.AsyncClient) -> None:
+async def test_the_record_is_what_reached_wechat(wechat: SimulatedWeChat, http: httpx.AsyncClient) -> None:
     """The record has what the client sent, in order, with WeChat's ids and the gateway's; not what others wrote."""
-    client = log_in(world)
-    room = world.directory.find_room("demo", "测试群")
-    person = world.directory.find_person("demo", "陈静")
+    client = log_in(wechat)
+    room = wechat.directory.find_room("demo", "测试群")
+    person = wechat.directory.find_person("demo", "陈静")
     assert person is not None
-    to_room = world.messages.deliver(
+    to_room = wechat.messages.deliver(
         "demo", client, Outgoing(msgid=9007199254740991, attempt=3, room_id=room.id, text="群里")
     )
-    world.messages.say("demo", "别人写的", room=room.id, sender="赵立伟")
-    world.messages.say("demo", "手机上写的", room=room.id, sender="demo")
-    direct = world.messages.deliver("demo", client, Outgoing(msgid=2, attempt=1, user_id=person.id, text="私聊"))
+    wechat.messages.say("demo", "别人写的", room=room.id, sender="赵立伟")
+    wechat.messages.say("demo", "手机上写的", room=room.id, sender="demo")
+    direct = wechat.messages.deliver("demo", client, Outgoing(msgid=2, attempt=1, user_id=person.id, text="私聊"))
     common = {"mentions": [], "time": 1_795_000_000_000}
     expected = [
         {"room": "测试群", "roomId": room.id, "user": "", "userId": "", "text": "群里", "msgid": to_room.id}
@@ -64,15 +64,15 @@ async def test_the_record_is_what_reached_wechat(world: World, http: httpx.Async
         | {"gatewayMsgid": 2, "attempt": 1}
         | common,
     ]
-    world.directory.change_room("demo", room.id, topic="后来改了名")
+    wechat.directory.change_room("demo", room.id, topic="后来改了名")
 
     assert {"record": expected} == (await http.get("/demo/record")).json()
 
 
-async def test_saying_by_topic_and_by_id(world: World, http: httpx.AsyncClient) -> None:
+async def test_saying_by_topic_and_by_id(wechat: SimulatedWeChat, http: httpx.AsyncClient) -> None:
     """A room is named by topic or id, a writer by name or id, and a direct chat by its person."""
-    room = world.directory.find_room("demo", "测试群")
-    [person, *_] = world.directory.members("demo", room.id)
+    room = wechat.directory.find_room("demo", "测试群")
+    [person, *_] = wechat.directory.members("demo", room.id)
     for body in [
         {"room": "测试群", "from": person.name, "text": "@demo 一"},
         {"room": room.id, "from": person.id, "text": "二"},
@@ -81,21 +81,21 @@ async def test_saying_by_topic_and_by_id(world: World, http: httpx.AsyncClient) 
         answer = await http.post("/demo/say", json=body)
 
         assert 200 == answer.status_code, answer.text
-    waiting = world.messages.waiting("demo")
+    waiting = wechat.messages.waiting("demo")
 
     assert [("@demo 一", "测试群"), ("二", "测试群"), ("三", person.name)] == [(m.text, m.place) for m in waiting]
     assert {person.id} == {message.from_id for message in waiting}
 
 
-async def test_the_state_tells_of_login_and_rooms(world: World, http: httpx.AsyncClient) -> None:
+async def test_the_state_tells_of_login_and_rooms(wechat: SimulatedWeChat, http: httpx.AsyncClient) -> None:
     """The state follows the account from logged out over a waiting code to logged in and out again."""
     states = [(await http.get("/demo")).json()["state"]]
-    world.logins.issue("demo", lifetime_ms=60_000, digits=False)
+    wechat.logins.issue("demo", lifetime_ms=60_000, digits=False)
     states.append((await http.get("/demo")).json()["state"])
-    log_in(world)
+    log_in(wechat)
     states.append((await http.get("/demo")).json()["state"])
     kicked = [(await http.post("/demo/kick")).json()["done"] for _ in range(2)]
-    log_in(world)
+    log_in(wechat)
     out = (await http.post("/demo/logout", content=b"")).json()["done"]
     states.append((await http.get("/demo")).json()["state"])
 
@@ -103,7 +103,7 @@ async def test_the_state_tells_of_login_and_rooms(world: World, http: httpx.Asyn
     assert [True, False, True] == [*kicked, out]
 
 
-async def test_rooms_are_made_changed_and_dissolved(world: World, http: httpx.AsyncClient) -> None:
+async def test_rooms_are_made_changed_and_dissolved(wechat: SimulatedWeChat, http: httpx.AsyncClient) -> None:
     """Rooms can be added under a topic that is there already, renamed, given a fault, and dissolved."""
     added = (await http.post("/demo/addRoom", json={"topic": "测试群"})).json()
     several = await http.post("/demo/changeRoom", json={"room": "测试群", "topic": "甲"})
@@ -114,7 +114,7 @@ async def test_rooms_are_made_changed_and_dissolved(world: World, http: httpx.As
     assert 400 == several.status_code
     assert added["id"] in several.json()["error"]
     assert {"done": True} == gone.json()
-    assert added["id"] not in [room.id for room in world.directory.rooms("demo")]
+    assert added["id"] not in [room.id for room in wechat.directory.rooms("demo")]
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ async def test_rooms_are_made_changed_and_dissolved(world: World, http: httpx.As
     ],
 )
 async def test_what_is_wrong_is_named(
-    world: World, http: httpx.AsyncClient, method: str, path: str, body: str | None, status: int, said: str
+    wechat: SimulatedWeChat, http: httpx.AsyncClient, method: str, path: str, body: str | None, status: int, said: str
 ) -> None:
     """Each kind of fault has its status and a sentence that names the field; nothing is written."""
     answer = await http.request(method, path, content=body.encode() if body is not None else None)
@@ -151,7 +151,7 @@ async def test_what_is_wrong_is_named(
     assert status == answer.status_code
     assert [str] == [type(error) for error in answer.json().values()]
     assert said in answer.json()["error"]
-    assert [] == world.messages.waiting("demo")
+    assert [] == wechat.messages.waiting("demo")
 
 
 JSON = st.recursive(

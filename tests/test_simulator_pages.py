@@ -1,23 +1,20 @@
 """The simulator's phones in the browser: scanning, reading, writing, in words for people, safe from strangers."""
 
 import re
-import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import anyio
 import httpx
 import pytest
-import uvicorn
-from anyio.abc import TaskGroup
 from starlette.applications import Starlette
 
 from wxrc_core.puppet import Outgoing, ReportLoggedIn, ReportLoggedOut, ReportMessage, ReportQrCode
 from wxrc_core.testing.puppet_driver import MemorySlot, running
 from wxrc_puppet import PuppetContext
-from wxrc_puppet.simulator import SimulatedPuppet, World, routes
+from wxrc_puppet.simulator import SimulatedPuppet, SimulatedWeChat, routes
 from wxrc_puppet.simulator.texts import WORDS, texts_for
-from wxrc_puppet.simulator.world import wall_clock
+from wxrc_puppet.simulator.wechat import wall_clock
 
 pytestmark = pytest.mark.anyio
 
@@ -25,22 +22,22 @@ EVIL = "<img src=x onerror=alert(1)>"
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """Return a new world with the account of the bot `demo`."""
-    with World(tmp_path / "simulator.db") as world:
-        world.ensure_account("demo", {})
-        yield world
+def wechat(tmp_path: Path) -> Iterator[SimulatedWeChat]:
+    """Return a new WeChat with the account of the bot `demo`."""
+    with SimulatedWeChat(tmp_path / "simulator.db") as wechat:
+        wechat.ensure_account("demo", {})
+        yield wechat
 
 
 @pytest.fixture
-async def browser(world: World) -> AsyncIterator[httpx.AsyncClient]:
+async def browser(wechat: SimulatedWeChat) -> AsyncIterator[httpx.AsyncClient]:
     """Return a browser that follows redirects."""
-    transport = httpx.ASGITransport(Starlette(routes=routes(world)))
+    transport = httpx.ASGITransport(Starlette(routes=routes(wechat)))
     async with httpx.AsyncClient(transport=transport, base_url="http://sim.test", follow_redirects=True) as browser:
         yield browser
 
 
-def puppet(world: World, public_url: str = "http://sim.test", **options: str) -> SimulatedPuppet:
+def puppet(wechat: SimulatedWeChat, public_url: str = "http://sim.test", **options: str) -> SimulatedPuppet:
     """Make a client of the bot `demo`."""
     context = PuppetContext(
         botcode="demo",
@@ -50,7 +47,7 @@ def puppet(world: World, public_url: str = "http://sim.test", **options: str) ->
         login_kind="web",
         public_url=public_url,
     )
-    return SimulatedPuppet(context, world)
+    return SimulatedPuppet(context, wechat)
 
 
 def live_tag(page: httpx.Response) -> str:
@@ -63,9 +60,9 @@ def live_tag(page: httpx.Response) -> str:
 # -- QR codes ----------------------------------------------------------------------------------------------------------
 
 
-async def test_scanning_and_confirming(world: World, browser: httpx.AsyncClient) -> None:
+async def test_scanning_and_confirming(wechat: SimulatedWeChat, browser: httpx.AsyncClient) -> None:
     """Opening the code's URL scans it; the form there that posts to `/confirm` logs the bot in, and the page says so."""
-    async with running(puppet(world)) as client:
+    async with running(puppet(wechat)) as client:
         url = (await client.until(ReportQrCode)).text
         page = await browser.get(url)
 
@@ -82,9 +79,9 @@ async def test_scanning_and_confirming(world: World, browser: httpx.AsyncClient)
         assert "登录成功" in after.text
 
 
-async def test_refusing(world: World, browser: httpx.AsyncClient) -> None:
+async def test_refusing(wechat: SimulatedWeChat, browser: httpx.AsyncClient) -> None:
     """The other form refuses the login, and the page says how to try again."""
-    async with running(puppet(world)) as client:
+    async with running(puppet(wechat)) as client:
         url = (await client.until(ReportQrCode)).text
         page = await browser.post(f"{url}/refuse", headers={"accept-language": "en"})
         await client.ended.wait()
@@ -96,11 +93,11 @@ async def test_refusing(world: World, browser: httpx.AsyncClient) -> None:
         assert [] == client.all(ReportLoggedIn)
 
 
-async def test_digits_are_shown_after_confirming(world: World, browser: httpx.AsyncClient) -> None:
+async def test_digits_are_shown_after_confirming(wechat: SimulatedWeChat, browser: httpx.AsyncClient) -> None:
     """With `digits=on` the page shows the digits once the login is confirmed, not before."""
-    async with running(puppet(world, digits="on")) as client:
+    async with running(puppet(wechat, digits="on")) as client:
         url = (await client.until(ReportQrCode)).text
-        code = world.logins.code(url.rpartition("/")[2])
+        code = wechat.logins.code(url.rpartition("/")[2])
         assert code is not None
 
         assert code.digits not in (await browser.get(url)).text
@@ -110,11 +107,11 @@ async def test_digits_are_shown_after_confirming(world: World, browser: httpx.As
         await client.until(ReportLoggedIn)
 
 
-async def test_codes_that_work_no_more_say_so(world: World, browser: httpx.AsyncClient) -> None:
+async def test_codes_that_work_no_more_say_so(wechat: SimulatedWeChat, browser: httpx.AsyncClient) -> None:
     """Expired, taken-back and unknown codes have pages that say what happened and what to do, and confirm nothing."""
-    expired = world.logins.issue("demo", lifetime_ms=-1, digits=False)
-    withdrawn = world.logins.issue("demo", lifetime_ms=60_000, digits=False)
-    world.logins.withdraw(withdrawn.token)
+    expired = wechat.logins.issue("demo", lifetime_ms=-1, digits=False)
+    withdrawn = wechat.logins.issue("demo", lifetime_ms=60_000, digits=False)
+    wechat.logins.withdraw(withdrawn.token)
     for token, status, words in [
         (expired.token, 410, "二维码已过期"),
         (withdrawn.token, 410, "二维码已失效"),
@@ -126,21 +123,23 @@ async def test_codes_that_work_no_more_say_so(world: World, browser: httpx.Async
             assert "<form" not in page.text
 
 
-async def test_looking_at_a_code_without_reading_it_is_no_scan(world: World, browser: httpx.AsyncClient) -> None:
+async def test_looking_at_a_code_without_reading_it_is_no_scan(
+    wechat: SimulatedWeChat, browser: httpx.AsyncClient
+) -> None:
     """A HEAD request, as a link checker sends it, leaves the code as it was."""
-    code = world.logins.issue("demo", lifetime_ms=60_000, digits=False)
+    code = wechat.logins.issue("demo", lifetime_ms=60_000, digits=False)
     await browser.head(f"/sim/qr/{code.token}")
 
-    assert code == world.logins.code(code.token)
+    assert code == wechat.logins.code(code.token)
 
 
 # -- phone and chats ---------------------------------------------------------------------------------------------------
 
 
-async def test_the_phone_shows_the_login_and_logs_out(world: World, browser: httpx.AsyncClient) -> None:
+async def test_the_phone_shows_the_login_and_logs_out(wechat: SimulatedWeChat, browser: httpx.AsyncClient) -> None:
     """The phone shows a waiting login, then since when it is logged in; its button logs the client out."""
     assert "未登录" in (await browser.get("/sim/demo")).text
-    async with running(puppet(world)) as client:
+    async with running(puppet(wechat)) as client:
         url = (await client.until(ReportQrCode)).text
         waiting = await browser.get("/sim/demo")
 
@@ -159,11 +158,11 @@ async def test_the_phone_shows_the_login_and_logs_out(world: World, browser: htt
         assert "从手机退出" in out.text
 
 
-async def test_a_chat_is_read_and_written(world: World, browser: httpx.AsyncClient) -> None:
+async def test_a_chat_is_read_and_written(wechat: SimulatedWeChat, browser: httpx.AsyncClient) -> None:
     """What the bot sent stands in the room's page; what a person writes there reaches the bot, mention included."""
-    room = world.directory.find_room("demo", "测试群")
-    [person, *_] = world.directory.members("demo", room.id)
-    async with running(puppet(world)) as client:
+    room = wechat.directory.find_room("demo", "测试群")
+    [person, *_] = wechat.directory.members("demo", room.id)
+    async with running(puppet(wechat)) as client:
         await browser.post((await client.until(ReportQrCode)).text + "/confirm")
         await client.until(ReportLoggedIn)
         await client.puppet.send(
@@ -183,29 +182,29 @@ async def test_a_chat_is_read_and_written(world: World, browser: httpx.AsyncClie
         assert ("@demo 你好\n谢谢", True, person.name) == (message.text, message.mentioned, message.from_name)
 
 
-async def test_a_direct_chat_is_written(world: World, browser: httpx.AsyncClient) -> None:
+async def test_a_direct_chat_is_written(wechat: SimulatedWeChat, browser: httpx.AsyncClient) -> None:
     """A person writes to the bot directly on the page of their chat."""
-    [person, *_] = world.directory.people("demo")
+    [person, *_] = wechat.directory.people("demo")
     page = await browser.post(f"/sim/demo/user/{person.id}", data={"from": person.id, "text": "在吗"})
 
     assert "在吗" in page.text
-    assert [("在吗", "")] == [(message.text, message.room_id) for message in world.messages.waiting("demo")]
+    assert [("在吗", "")] == [(message.text, message.room_id) for message in wechat.messages.waiting("demo")]
 
 
-async def test_a_room_is_made_on_the_phone(world: World, browser: httpx.AsyncClient) -> None:
+async def test_a_room_is_made_on_the_phone(wechat: SimulatedWeChat, browser: httpx.AsyncClient) -> None:
     """The phone's form makes a room and opens it; an empty name is refused in words."""
     page = await browser.post("/sim/demo/rooms", data={"topic": " 新群 "})
     refused = await browser.post("/sim/demo/rooms", data={"topic": ""})
 
-    assert f"/room/{world.directory.find_room('demo', '新群').id}" in str(page.url)
+    assert f"/room/{wechat.directory.find_room('demo', '新群').id}" in str(page.url)
     assert 400 == refused.status_code
     assert "没有成功" in refused.text
 
 
 @pytest.mark.slow
-async def test_a_page_follows_what_happens(world: World, browser: httpx.AsyncClient) -> None:
+async def test_a_page_follows_what_happens(wechat: SimulatedWeChat, browser: httpx.AsyncClient) -> None:
     """Asked for its live part, a page answers at once when there is something new, as soon as there is, and 204 else."""
-    room = world.directory.find_room("demo", "测试群")
+    room = wechat.directory.find_room("demo", "测试群")
     url = f"/sim/demo/room/{room.id}"
     first = await browser.get(url)
     tag = live_tag(first)
@@ -217,7 +216,7 @@ async def test_a_page_follows_what_happens(world: World, browser: httpx.AsyncCli
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(wait)
         await anyio.wait_all_tasks_blocked()
-        world.messages.say("demo", "新消息", room=room.id, sender="赵立伟")
+        wechat.messages.say("demo", "新消息", room=room.id, sender="赵立伟")
     [answer] = answers
     at_once = await browser.get(url, params={"live": tag})
     nothing = await browser.get(url, params={"live": answer.headers["x-live"]})
@@ -278,14 +277,14 @@ async def test_every_answer_keeps_to_itself(browser: httpx.AsyncClient, path: st
     )
 
 
-async def test_names_and_texts_are_harmless(world: World, browser: httpx.AsyncClient) -> None:
+async def test_names_and_texts_are_harmless(wechat: SimulatedWeChat, browser: httpx.AsyncClient) -> None:
     """Markup in a bot's code, a topic, a name or a text is shown and not obeyed."""
-    world.ensure_account("<b>bot", {})
-    room = world.directory.add_room("<b>bot", EVIL)
-    world.messages.say("<b>bot", EVIL, room=room.id, sender=EVIL)
-    world.messages.say("<b>bot", EVIL, user=EVIL)
-    person = world.directory.find_person("<b>bot", EVIL)
-    code = world.logins.issue("<b>bot", lifetime_ms=60_000, digits=False)
+    wechat.ensure_account("<b>bot", {})
+    room = wechat.directory.add_room("<b>bot", EVIL)
+    wechat.messages.say("<b>bot", EVIL, room=room.id, sender=EVIL)
+    wechat.messages.say("<b>bot", EVIL, user=EVIL)
+    person = wechat.directory.find_person("<b>bot", EVIL)
+    code = wechat.logins.issue("<b>bot", lifetime_ms=60_000, digits=False)
     assert person is not None
     for path in [
         "",
@@ -317,13 +316,13 @@ async def test_names_and_texts_are_harmless(world: World, browser: httpx.AsyncCl
     ],
 )
 async def test_other_sites_cannot_post(
-    world: World, browser: httpx.AsyncClient, headers: dict[str, str], status: int
+    wechat: SimulatedWeChat, browser: httpx.AsyncClient, headers: dict[str, str], status: int
 ) -> None:
     """A form on another site's page is refused by the pages and the API; a client that is no browser is not."""
-    code = world.logins.issue("demo", lifetime_ms=60_000, digits=False)
+    code = wechat.logins.issue("demo", lifetime_ms=60_000, digits=False)
     form = await browser.post(f"/sim/qr/{code.token}/confirm", headers=headers)
     call = await browser.post("/sim/api/demo/kick", headers=headers)
-    after = world.logins.code(code.token)
+    after = wechat.logins.code(code.token)
 
     assert (status, status) == (form.status_code, call.status_code)
     assert after is not None
@@ -356,62 +355,14 @@ async def test_what_is_not_there(browser: httpx.AsyncClient, method: str, path: 
 @pytest.mark.parametrize(
     "body", [b"text=%ff&from=x", b"\xff\xfe", b"text=" + b"x" * 70_000, b"&".join([b"a=1"] * 50), b""]
 )
-async def test_broken_forms_are_refused_in_words(world: World, browser: httpx.AsyncClient, body: bytes) -> None:
+async def test_broken_forms_are_refused_in_words(
+    wechat: SimulatedWeChat, browser: httpx.AsyncClient, body: bytes
+) -> None:
     """A form that cannot be read writes nothing and is answered by a page."""
-    room = world.directory.rooms("demo")[0]
+    room = wechat.directory.rooms("demo")[0]
     headers = {"content-type": "application/x-www-form-urlencoded"}
     page = await browser.post(f"/sim/demo/room/{room.id}", content=body, headers=headers)
 
     assert page.status_code in (400, 413)
     assert "没有成功" in page.text
-    assert [] == world.messages.waiting("demo")
-
-
-# -- a real server -----------------------------------------------------------------------------------------------------
-
-
-class TestOnARealServer:
-    """The same over a real socket; uvicorn runs under asyncio only."""
-
-    @pytest.fixture
-    def anyio_backend(self) -> str:
-        """Name the event loop that uvicorn has."""
-        return "asyncio"
-
-    async def test_login_and_chat(self, world: World) -> None:
-        """Scan, confirm, send, read and write over HTTP, and stop within the time that a page may hold a request."""
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-            config = uvicorn.Config(Starlette(routes=routes(world)), log_level="error", lifespan="off")
-            server = uvicorn.Server(config)
-            with anyio.fail_after(60):
-                async with anyio.create_task_group() as tasks:
-                    await self._start(server, listener, tasks)
-                    await self._use(world, url)
-                    server.should_exit = True
-
-    async def _start(self, server: uvicorn.Server, listener: socket.socket, tasks: TaskGroup) -> None:
-        async def serve() -> None:
-            await server.serve(sockets=[listener])
-
-        tasks.start_soon(serve)
-        while not server.started:
-            await anyio.sleep(0.01)
-
-    async def _use(self, world: World, url: str) -> None:
-        async with (
-            httpx.AsyncClient(base_url=url, follow_redirects=True) as browser,
-            running(puppet(world, url)) as client,
-        ):
-            await browser.post((await client.until(ReportQrCode)).text + "/confirm")
-            await client.until(ReportLoggedIn)
-            room = world.directory.rooms("demo")[0]
-            await client.puppet.send(Outgoing(msgid=1, attempt=1, room_id=room.id, text="真的服务器"))
-            say = {"room": room.topic, "from": "赵立伟", "text": "@demo 你好"}
-            said = await browser.post(f"{url}/sim/api/demo/say", json=say)
-            message = await client.until(ReportMessage)
-            record = await browser.get("/sim/api/demo/record")
-
-            assert "真的服务器" in (await browser.get(f"/sim/demo/room/{room.id}")).text
-            assert said.json()["msgid"] == message.message_id
-            assert ["真的服务器"] == [written["text"] for written in record.json()["record"]]
+    assert [] == wechat.messages.waiting("demo")

@@ -12,10 +12,13 @@ import apsw
 import pytest
 from anyio.lowlevel import checkpoint
 
-from wxrc_core.log import Appended, Entry
+from wxrc_core.log import Appended, Entry, Member
 from wxrc_core.testing.store_contract import OpenStore, StoreContract, attempted, check_log, queued, whole_log
 from wxrc_store import MemoryStore, NewerEvents, StoreError
-from wxrc_store._sqlite_log import Append, SqliteLog
+from wxrc_store._rows import EncodedEntry
+from wxrc_store._sqlite_file import SqliteFile
+from wxrc_store._sqlite_log import SqliteLog
+from wxrc_store._sqlite_works import Append
 from wxrc_store.sqlite import SqliteStore
 
 
@@ -24,8 +27,18 @@ class TestSqliteStore(StoreContract):
 
     @pytest.fixture
     def open_store(self, tmp_path: Path) -> OpenStore:
-        """Keep each log in a file of its own, and all vaults under one key."""
-        return lambda name: SqliteStore(tmp_path / f"{name}.db")
+        """Keep each log in a file of its own, in a folder with its vault's key."""
+
+        def opened(name: str) -> SqliteStore:
+            folder = tmp_path / name
+            folder.mkdir(exist_ok=True)
+            return SqliteStore(folder / "events.db", lifetime=0.3)
+
+        return opened
+
+    async def lapse(self, store: SqliteStore, member: Member) -> None:
+        """Close the file with the lock, as the system does with those of a killed process."""
+        store._locks.pop(member.id).free()
 
 
 pytestmark = pytest.mark.anyio
@@ -35,6 +48,11 @@ pytestmark = pytest.mark.anyio
 def path(tmp_path: Path) -> Path:
     """Name the file of a store."""
     return tmp_path / "events.db"
+
+
+def bare_log(path: Path) -> SqliteLog:
+    """Return the blocking half of a store, not opened yet."""
+    return SqliteLog(SqliteFile(path, None, 1.0, 64, None))
 
 
 # -- closed ---------------------------------------------------------------------------------------------------------------------
@@ -99,15 +117,15 @@ async def test_the_file(path: Path) -> None:
     reader.close()
 
     assert dict.fromkeys(["events.db", "events.db-wal", "events.db-shm", "vault.key"], 0o600) == modes
-    assert ("wal", 0x57585243, 1) == numbers
+    assert ("wal", 0x57585243, 2) == numbers
     assert not path.with_name("events.db-wal").exists()  # what was in it is in the file
 
 
 def test_every_commit_is_synchronous(path: Path) -> None:
     """The writer asks for FULL: NORMAL can lose acknowledged commits when power fails."""
-    log = SqliteLog(path, None, 1.0)
+    log = bare_log(path)
     log.open()
-    synchronous = log._connected().pragma("synchronous")
+    synchronous = log.connected().pragma("synchronous")
     log.close()
 
     assert 2 == synchronous
@@ -123,7 +141,7 @@ def other_program(path: Path) -> None:
 def other_format(path: Path) -> None:
     """Make a store of a later release."""
     connection = apsw.Connection(os.fspath(path))
-    connection.execute(f"PRAGMA application_id = {0x57585243}; PRAGMA user_version = 2")
+    connection.execute(f"PRAGMA application_id = {0x57585243}; PRAGMA user_version = 3")
     connection.close()
 
 
@@ -141,7 +159,7 @@ def a_folder(path: Path) -> None:
     ("make", "sentence"),
     [
         (other_program, "a database of another program; name another file"),
-        (other_format, "has file format 2; this release reads up to 1. Use a newer release"),
+        (other_format, "has file format 3; this release reads up to 2. Use a newer release"),
         (no_database, "is not an SQLite database. Name another file"),
         (a_folder, "cannot be opened"),
     ],
@@ -201,9 +219,9 @@ async def test_a_damaged_event_is_an_error(path: Path) -> None:
 
 def write_foreign_event(path: Path, kind: str, schema: int, release: str, data: bytes = b"{}") -> None:
     """Append an event past the codec, as another release would."""
-    log = SqliteLog(path, None, 1.0)
+    log = bare_log(path)
     log.open()
-    connection = log._connected()
+    connection = log.connected()
     head = connection.execute("SELECT coalesce(max(position), 0) FROM event").get
     with connection:
         connection.execute("INSERT INTO event VALUES (?, 'newer', 1, ?, ?, ?)", (head + 1, kind, schema, data))
@@ -233,15 +251,20 @@ async def test_locked_for_too_long(path: Path) -> None:
 
 def test_a_full_disk_is_named(path: Path) -> None:
     """SQLite's own word for a full disk becomes a sentence, nothing of the group is there, and the next group goes on."""
-    log = SqliteLog(path, None, 1.0)
+    log = bare_log(path)
     log.open()
     small, big = ([("message.queued", 1, b"x" * size)] for size in (10, 200_000))
-    log.commit([Append([("a", 0, small)])])
-    log._connected().pragma("max_page_count", 20)
+    reader = (
+        log.file.reader()
+    )  # as a store has; it keeps the write-ahead log in place when the writer's connection is dropped
+    log.commit([Append([EncodedEntry("a", 0, small)])])
+    log.connected().pragma("max_page_count", 20)
     with pytest.raises(StoreError, match="the disk is full"):
-        log.commit([Append([("b", 0, small)]), Append([("c", 0, big)])])
-    results, head = log.commit([Append([("d", 0, small)])])  # on a new connection, which knows no such limit
+        log.commit([Append([EncodedEntry("b", 0, small)]), Append([EncodedEntry("c", 0, big)])])
+    # On a new connection, which knows no such limit:
+    results, head = log.commit([Append([EncodedEntry("d", 0, small)])])
     log.close()
+    reader.close()
 
     assert ([[Appended(2)]], 2) == (results, head)
 
@@ -251,7 +274,7 @@ DISK = """
     import anyio
     from wxrc_store import StoreError
     from wxrc_store.sqlite import SqliteStore
-    from wxrc_core.log import Appended, Entry
+    from wxrc_core.log import Appended, Entry, Member
     from wxrc_core.testing.store_contract import check_log, queued, whole_log
 
     def limit(size):
@@ -321,7 +344,7 @@ async def test_a_vanished_file_is_not_made_again(path: Path) -> None:
             await store.append([Entry("s", 1, [queued()])])  # the connection is dropped
         other.close()
         path.rename(path.with_name("away.db"))
-        with pytest.raises(StoreError, match="cannot be opened"):
+        with pytest.raises(StoreError, match="was removed while it was in use"):
             await store.append([Entry("s", 0, [queued()])])
 
     assert not path.exists()

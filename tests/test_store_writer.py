@@ -137,3 +137,32 @@ async def test_a_loop_that_ends_without_closing(tmp_path: object, anyio_backend_
     )
 
     assert (0, b"") == (done.returncode, done.stdout)
+
+
+async def test_who_waits_for_news_is_told_of_trouble() -> None:
+    """When the database cannot be reached, those who wait for news are told why; when it can be again, they wait on."""
+    backend = Backend()
+    failing = threading.Event()
+    head = backend.head
+
+    def look() -> int:
+        if failing.is_set():
+            raise StoreError("The database is away.")
+        return head()
+
+    backend.head = look
+    writer = GroupWriter(backend, 0, "test")
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+
+            async def wait() -> None:
+                with pytest.raises(StoreError, match="is away"):
+                    await writer.changed(0)
+
+            tasks.start_soon(wait)
+            await anyio.wait_all_tasks_blocked()
+            failing.set()
+        failing.clear()
+        await writer.submit(1)
+        await writer.changed(0)
+    await writer.close()

@@ -1,6 +1,6 @@
 """The vault of the SQLite store: the contract, what lies on the disk, and the key."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -8,8 +8,7 @@ import anyio
 import apsw
 import pytest
 
-from wxrc_core.log import Entry
-from wxrc_core.testing.store_contract import OpenVault, VaultContract, queued
+from wxrc_core.testing.store_contract import OpenVault, VaultContract
 from wxrc_store import StoreError
 from wxrc_store.sqlite import SqliteStore, SqliteVault
 
@@ -25,7 +24,7 @@ class TestSqliteVault(VaultContract):
 
         @asynccontextmanager
         async def opened(name: str) -> AsyncIterator[SqliteVault]:
-            async with SqliteStore(tmp_path / f"{name}.db") as store:
+            async with SqliteStore(tmp_path / "events.db") as store:
                 yield store.vault
 
         return opened
@@ -132,6 +131,8 @@ async def test_a_missing_key_is_not_made_anew(path: Path) -> None:
 @pytest.mark.parametrize("content", ["", "abc", "zz" * 32, "ab" * 31, "ab" * 33, "é" * 64])
 async def test_a_damaged_key(path: Path, content: str) -> None:
     """A key file that is empty, too short, too long or no number is refused, and its content is not shown."""
+    async with SqliteStore(path):
+        pass
     path.with_name("vault.key").write_text(content)
 
     with pytest.raises(StoreError, match=r"vault\.key is damaged: it should be 64 hexadecimal digits") as raised:
@@ -147,11 +148,37 @@ def test_a_given_key_of_the_wrong_length(path: Path, key: bytes) -> None:
         SqliteStore(path, vault_key=key)
 
 
-async def test_a_key_that_is_there_first(path: Path) -> None:
-    """An operator may put the key there before the first start."""
+@pytest.mark.parametrize("make", [lambda path: None, Path.touch], ids=["missing", "empty"])
+async def test_a_key_without_its_store(path: Path, make: Callable[[Path], None]) -> None:
+    """Where the store of a key is missing or empty, no second log is begun under that key: a file was lost, or the folder is wrong."""
+    make(path)
+    path.with_name("vault.key").write_text("ab" * 32 + "\n")
+    before = sorted(path.parent.iterdir())
+
+    with pytest.raises(
+        StoreError, match=r"missing or empty, but vault\.key of an earlier one lies beside it\. Put the store"
+    ):
+        await SqliteStore(path).__aenter__()
+
+    assert before == sorted(path.parent.iterdir())
+    assert not path.exists() or b"" == path.read_bytes()
+
+
+async def test_a_key_of_ones_own(path: Path) -> None:
+    """An operator who brings a key gives it; in the key file's place it opens the same vault later."""
+    async with SqliteStore(path, vault_key=bytes.fromhex("ab" * 32)) as store:
+        await store.vault.put("name", b"secret")
     path.with_name("vault.key").write_text("ab" * 32 + "\n")
     async with SqliteStore(path) as store:
-        await store.vault.put("name", b"secret")
-        await store.append([Entry("s", 0, [queued()])])
-    async with SqliteStore(path, vault_key=bytes.fromhex("ab" * 32)) as store:
         assert b"secret" == await store.vault.get("name")
+
+
+async def test_killed_while_the_key_was_made(path: Path) -> None:
+    """A start that was killed between making the key and sealing anything with it is made up for by the next one."""
+    async with SqliteStore(path):
+        pass
+    connection = apsw.Connection(str(path))
+    connection.execute("DELETE FROM vault")
+    connection.close()
+    async with SqliteStore(path) as store:
+        await store.vault.put("name", b"secret")

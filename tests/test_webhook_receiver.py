@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from tests.receiver import Receiver
-from wxrc_webhook import Acknowledged, Attempt, WebhookSender, new_webhook_secret
+from wxrc_webhook import Acknowledged, CallbackRequest, WebhookSender, new_webhook_secret
 
 KEY = "6f1d7a0c5b9e4e2f8a3c"
 SECRET = new_webhook_secret(bytes(range(32)))
 
 
-def attempt_at(url: str) -> Attempt:
+def attempt_at(url: str) -> CallbackRequest:
     """An attempt for a channel on this machine."""
-    return Attempt(
+    return CallbackRequest(
         url=url,
         webhook_id="evt_1",
         body={"botcode": "zhao", "type": "qrCode"},

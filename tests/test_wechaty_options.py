@@ -8,7 +8,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSe
 from grpc_tools import protoc
 
 from tests.wechaty import certificates
-from wxrc_core.puppet import NotSent, Outgoing, Report
+from wxrc_core.puppet import NotConnected, Outgoing, Report
 from wxrc_core.testing.puppet_driver import MemorySlot
 from wxrc_puppet.port import PuppetContext, PuppetError
 from wxrc_puppet.wechaty import WechatyPuppet, parse_options, puppet_pb2
@@ -133,8 +133,7 @@ async def test_without_a_connection() -> None:
     idle = puppet(RIGHT)
     outcome = await idle.send(Outgoing(msgid=1, attempt=1, room_id="1@chatroom", text="hello"))
 
-    assert isinstance(outcome, NotSent)
-    assert outcome.retry
+    assert isinstance(outcome, NotConnected)
     for call in (idle.sign_out, idle.release):
         with pytest.raises(PuppetError, match="no connection to the Wechaty gateway"):
             await call()

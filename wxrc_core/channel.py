@@ -1,13 +1,15 @@
 """A channel: a business system, what it may do and where it is told what happened.
 
-Its secrets (KEYs, webhook secrets) are not in the log, which is for ever: the log has their ids, the vault has the secrets under
+Its secrets (KEYs, webhook secrets) are not in the log, which is never changed: the log has their ids, the vault has the secrets under
 `key_name` and `webhook_secret_name`.
 """
 
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias, assert_never
 
 from attrs import evolve as evolve_attrs
-from attrs import field, frozen
+from attrs import frozen
+from msgspec import Struct
+from msgspec.structs import replace
 
 from wxrc_core.errors import AlreadyTaken, Refusal
 
@@ -77,20 +79,25 @@ class CallbackMoved:
     allow_private: bool = False
 
 
-TRIGGERS: dict[type, str] = {ChannelAdded: "added", BotGranted: "bot_granted", CallbackMoved: "callback_moved"}
 ChannelEvent: TypeAlias = ChannelAdded | BotGranted | CallbackMoved
 
 # -- state ----------------------------------------------------------------------------------------------------------------------
 
 
-@frozen
-class Channel:
-    """The fold of a channel's events: its settings, the ids of the KEYs that hold now, its grants by botcode."""
+class Channel(Struct, frozen=True):
+    """The fold of a channel's events.
+
+    Attributes:
+        settings: What it was added with, or has changed to.
+        key_ids: The ids of the KEYs that are valid now.
+        webhook_secret_ids: The ids of the secrets that its callbacks are signed with now.
+        grants: By botcode; never changed in place.
+    """
 
     settings: ChannelAdded
     key_ids: tuple[str, ...]
     webhook_secret_ids: tuple[str, ...]
-    grants: dict[str, BotGranted] = field(factory=dict)  # never changed in place
+    grants: dict[str, BotGranted] = {}
 
 
 def stream_name(chid: str) -> str:
@@ -132,47 +139,55 @@ class MoveCallback:
     moved: CallbackMoved
 
 
-COMMANDS = (Add, Grant, MoveCallback)
 Command: TypeAlias = Add | Grant | MoveCallback
 
 
 def decide(channel: Channel | None, command: Command) -> tuple[ChannelEvent, ...]:
-    """Return what happens because of a command.
+    """Return what happens because of a command: nothing where it has happened before.
 
     Raises:
         Refusal: It cannot be done; the text says why.
     """
-    if isinstance(command, Add):
-        if channel is not None:
-            raise AlreadyTaken(f"channel '{command.added.chid}' is there already; choose another chid")
-        return (command.added,)
     if channel is None:
+        if isinstance(command, Add):
+            return (command.added,)
         raise Refusal("there is no such channel")
-    if isinstance(command, Grant):
-        return (command.granted,)
-    now, new = channel.settings, command.moved
-    if (now.callback_url, now.callback_format, now.allow_private) == (
-        new.callback_url,
-        new.callback_format,
-        new.allow_private,
-    ):
-        return ()
-    return (new,)
+    match command:
+        case Add(added):
+            raise AlreadyTaken(f"channel '{added.chid}' is there already; choose another chid")
+        case Grant(granted):
+            known = channel.grants.get(granted.botcode)
+            return () if known is not None and _at(known, granted.at) == granted else (granted,)
+        case MoveCallback(moved):
+            return () if _moved(channel.settings, moved) == channel.settings else (moved,)
+        case _:
+            assert_never(command)
 
 
-def evolve(channel: Channel | None, event: ChannelEvent | Any) -> Channel:
+def evolve(channel: Channel | None, event: ChannelEvent) -> Channel:
     """Return the channel after an event. Total: a recorded fact is never refused."""
-    if channel is None or isinstance(event, ChannelAdded):
+    if channel is None:
         assert isinstance(event, ChannelAdded), "a channel's first event is `added`"
         return Channel(event, (event.key_id,), (event.webhook_secret_id,))
-    if isinstance(event, CallbackMoved):
-        settings = evolve_attrs(
-            channel.settings,
-            callback_url=event.callback_url,
-            callback_format=event.callback_format,
-            allow_private=event.allow_private,
-        )
-        return Channel(settings, channel.key_ids, channel.webhook_secret_ids, channel.grants)
-    return Channel(
-        channel.settings, channel.key_ids, channel.webhook_secret_ids, channel.grants | {event.botcode: event}
+    match event:
+        case BotGranted():
+            return replace(channel, grants=channel.grants | {event.botcode: event})
+        case CallbackMoved():
+            return replace(channel, settings=_moved(channel.settings, event))
+        case ChannelAdded():
+            return channel
+        case _:
+            assert_never(event)
+
+
+def _moved(settings: ChannelAdded, moved: CallbackMoved) -> ChannelAdded:
+    return evolve_attrs(
+        settings,
+        callback_url=moved.callback_url,
+        callback_format=moved.callback_format,
+        allow_private=moved.allow_private,
     )
+
+
+def _at(granted: BotGranted, at: int) -> BotGranted:
+    return evolve_attrs(granted, at=at)

@@ -1,15 +1,20 @@
 """A delivery: one callback on its way to one channel (wire.md, section 3).
 
-At least once: an attempt that nobody reported the end of is simply made again, with the same `webhook-id`, which is the name of the stream:
-the event that caused it and the channel. Making the same delivery again is harmless, since its stream is there already.
+At least once: nothing is recorded before a POST, and one whose end was not recorded is made again, with the same `webhook-id`, which is the
+name of the stream: the event that caused it and the channel. Making the same delivery again is harmless, since its stream is there already.
+
+The first event of the stream says how the channel is told. For the end of a message it may be `answered`: the request that made the message
+was still waiting and told the end in its answer, so no callback is due.
 """
 
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import TypeAlias, assert_never
 
 from attrs import frozen
+from msgspec import Struct
+from msgspec.structs import replace
 
-from wxrc_core.table import Table, machine
+from wxrc_core.table import Table, Transitions
 
 # -- states and transitions -----------------------------------------------------------------------------------------------------
 
@@ -19,34 +24,45 @@ class DeliveryState(StrEnum):
 
     NEW = "new"
     DUE = "due"
-    ATTEMPTED = "attempted"
     DELIVERED = "delivered"
     EXPIRED = "expired"
+    SUPERSEDED = "superseded"
     DEAD = "dead"
+    ANSWERED = "answered"
 
 
-FINAL = frozenset({DeliveryState.DELIVERED, DeliveryState.EXPIRED, DeliveryState.DEAD})
-
-TRANSITIONS = (
-    {"trigger": "due", "source": "new", "dest": "due"},
-    {"trigger": "attempted", "source": "due", "dest": "attempted"},
+FINAL = frozenset(
     {
-        "trigger": "attempted",
-        "source": "attempted",
-        "dest": "attempted",
-    },  # killed after the POST and before recording it
-    {"trigger": "delivered", "source": "attempted", "dest": "delivered"},
-    {"trigger": "postponed", "source": "attempted", "dest": "due"},
+        DeliveryState.DELIVERED,
+        DeliveryState.EXPIRED,
+        DeliveryState.SUPERSEDED,
+        DeliveryState.DEAD,
+        DeliveryState.ANSWERED,
+    }
+)
+
+TRANSITIONS: Transitions = (
+    {"trigger": "due", "source": "new", "dest": "due"},
+    {"trigger": "answered", "source": "new", "dest": "answered"},
+    {"trigger": "attempted", "source": "due", "dest": "="},  # written by earlier releases only
+    {"trigger": "postponed", "source": "due", "dest": "="},
+    {"trigger": "delivered", "source": "due", "dest": "delivered"},
     {"trigger": "expired", "source": "due", "dest": "expired"},
-    {"trigger": "expired", "source": "attempted", "dest": "expired"},
-    {"trigger": "given_up", "source": "attempted", "dest": "dead"},
+    {"trigger": "superseded", "source": "due", "dest": "superseded"},
+    {"trigger": "given_up", "source": "due", "dest": "dead"},
 )
 
 SCHEDULE_S = (0, 5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
 """How long to wait after the 1st, 2nd, ... failed attempt (seconds; wire.md, section 3)."""
 
 JITTER = 0.1
-"""A wait is made longer by up to this share, so that receivers that come back are not met by everything at once."""
+"""A wait is made longer by up to this share, so that a receiver that comes back is not met by everything at once."""
+
+LONGEST_RETRY_AFTER_S = 86_400
+"""The most of a receiver's `Retry-After` that is honoured (seconds)."""
+
+CONTROL = frozenset({"qrCode", "botStatus"})
+"""The kinds of notice that tell of the bot itself: they go before data, and a newer one of a kind supersedes an older one."""
 
 
 # -- events ---------------------------------------------------------------------------------------------------------------------
@@ -74,16 +90,18 @@ class DeliveryDue:
 
 
 @frozen(kw_only=True)
-class DeliveryAttempted:
-    """It is about to be posted."""
+class DeliveryAnswered:
+    """The request that made the message with this number told its end in the answer: no callback is due."""
 
     at: int
-    attempt: int
+    chid: str
+    botcode: str
+    msgid: int
 
 
 @frozen(kw_only=True)
-class DeliveryDelivered:
-    """The receiver acknowledged it."""
+class DeliveryAttempted:
+    """It was about to be posted. Earlier releases wrote this; it changes nothing."""
 
     at: int
     attempt: int
@@ -100,8 +118,23 @@ class DeliveryPostponed:
 
 
 @frozen(kw_only=True)
+class DeliveryDelivered:
+    """The receiver acknowledged it."""
+
+    at: int
+    attempt: int
+
+
+@frozen(kw_only=True)
 class DeliveryExpired:
     """Its time was over before it was acknowledged."""
+
+    at: int
+
+
+@frozen(kw_only=True)
+class DeliverySuperseded:
+    """A newer notice of its kind about its bot overtook it before it could be delivered."""
 
     at: int
 
@@ -115,37 +148,69 @@ class DeliveryGivenUp:
     reason: str
 
 
-TRIGGERS: dict[type, str] = {
-    DeliveryDue: "due",
-    DeliveryAttempted: "attempted",
-    DeliveryDelivered: "delivered",
-    DeliveryPostponed: "postponed",
-    DeliveryExpired: "expired",
-    DeliveryGivenUp: "given_up",
-}
-MACHINE = machine(list(DeliveryState), TRANSITIONS, DeliveryState.NEW)
-TABLE = Table("delivery", MACHINE, TRIGGERS)
 DeliveryEvent: TypeAlias = (
-    DeliveryDue | DeliveryAttempted | DeliveryDelivered | DeliveryPostponed | DeliveryExpired | DeliveryGivenUp
+    DeliveryDue
+    | DeliveryAnswered
+    | DeliveryAttempted
+    | DeliveryPostponed
+    | DeliveryDelivered
+    | DeliveryExpired
+    | DeliverySuperseded
+    | DeliveryGivenUp
 )
+TABLE = Table("delivery", DeliveryState, TRANSITIONS, DeliveryEvent)
 
 
-# -- state ----------------------------------------------------------------------------------------------------------------------
+# -- state, and how events change it --------------------------------------------------------------------------------------------
 
 
-@frozen
-class Delivery:
-    """The fold of a delivery's events: where it stands, what is due, how often it was attempted, not before when (epoch ms) it is next."""
+class Delivery(Struct, frozen=True):
+    """The fold of a delivery's events, without its text.
+
+    Attributes:
+        state: Where it stands.
+        at: When it became due (epoch ms).
+        chid: The channel it goes to.
+        botcode: The bot it is about.
+        kind: The callback's type.
+        expires_at: When it is no longer worth telling (epoch ms), or None.
+        attempts: How many attempts failed.
+        wait_ms: How long it waits since the latest of them (ms).
+    """
 
     state: DeliveryState
-    due: DeliveryDue
-    attempt: int
-    not_before: int
+    at: int
+    chid: str
+    botcode: str
+    kind: str = ""
+    expires_at: int | None = None
+    attempts: int = 0
+    wait_ms: int = 0
+
+
+def evolve(delivery: Delivery | None, event: DeliveryEvent) -> Delivery:
+    """Return the delivery after an event. Total: a recorded fact is never refused; a step that the table does not have changes nothing."""
+    if delivery is None:
+        if isinstance(event, DeliveryAnswered):
+            return Delivery(DeliveryState.ANSWERED, event.at, event.chid, event.botcode)
+        assert isinstance(event, DeliveryDue), "a delivery's first event is `due` or `answered`"
+        return Delivery(DeliveryState.DUE, event.at, event.chid, event.botcode, event.kind, event.expires_at)
+    state = TABLE.next[event.__class__].get(delivery.state)
+    if state is None:
+        return delivery
+    if isinstance(event, DeliveryPostponed):
+        return replace(delivery, attempts=event.attempt, wait_ms=max(0, event.not_before - event.at))
+    return delivery if state is delivery.state else replace(delivery, state=state)
 
 
 def stream_name(position: int, chid: str) -> str:
     """Return the stream of the delivery that the event at a position causes for a channel."""
     return f"delivery/evt_{position}_{chid}"
+
+
+def cause(stream: str) -> int:
+    """Return the position of the event that caused the delivery with this stream."""
+    return int(stream.split("_", 2)[1])
 
 
 def webhook_id(stream: str) -> str:
@@ -163,16 +228,15 @@ class Create:
     due: DeliveryDue
 
 
+@frozen
+class Answer:
+    """The answer to the request tells it: `answered` is the event to record if the stream is new."""
+
+    answered: DeliveryAnswered
+
+
 @frozen(kw_only=True)
-class Attempt:
-    """Post it now, as the attempt of this number."""
-
-    at: int
-    attempt: int
-
-
-@frozen(kw_only=True)
-class Succeed:
+class RecordSuccess:
     """The receiver acknowledged this attempt."""
 
     at: int
@@ -180,7 +244,7 @@ class Succeed:
 
 
 @frozen(kw_only=True)
-class Miss:
+class RecordFailure:
     """The receiver did not acknowledge this attempt.
 
     Attributes:
@@ -200,62 +264,70 @@ class Miss:
     jitter: float = 0.0
 
 
-def _create(delivery: Delivery | None, command: Create) -> tuple[DeliveryEvent, ...]:
-    return (command.due,) if delivery is None else ()
+@frozen(kw_only=True)
+class Expire:
+    """Its time may be over; nothing happens if it is not."""
+
+    at: int
 
 
-def _attempt(delivery: Delivery, command: Attempt) -> tuple[DeliveryEvent, ...]:
-    if delivery.state in FINAL or command.attempt != delivery.attempt + 1:
-        return ()
-    if delivery.due.expires_at is not None and command.at >= delivery.due.expires_at:
-        return (DeliveryExpired(at=command.at),)
-    return (DeliveryAttempted(at=command.at, attempt=delivery.attempt + 1),)
+@frozen(kw_only=True)
+class Supersede:
+    """A newer notice of its kind about its bot is due."""
+
+    at: int
 
 
-def _succeed(delivery: Delivery, command: Succeed) -> tuple[DeliveryEvent, ...]:
-    if delivery.state is not DeliveryState.ATTEMPTED:
-        return ()
-    return (DeliveryDelivered(at=command.at, attempt=command.attempt),)
+@frozen(kw_only=True)
+class GiveUp:
+    """It has been due for longer than any schedule lasts, and its endpoint is down, and why."""
+
+    at: int
+    reason: str
 
 
-def _miss(delivery: Delivery, command: Miss) -> tuple[DeliveryEvent, ...]:
-    if delivery.state is not DeliveryState.ATTEMPTED or command.attempt != delivery.attempt:
-        return ()
-    if command.gone or delivery.attempt > len(SCHEDULE_S):
-        return (DeliveryGivenUp(at=command.at, attempt=command.attempt, reason=command.reason),)
-    wait_s = SCHEDULE_S[delivery.attempt - 1] * (1 + JITTER * command.jitter)
-    not_before = command.at + int(max(wait_s, command.retry_after_s or 0) * 1000)
-    if delivery.due.expires_at is not None and not_before >= delivery.due.expires_at:
-        return (DeliveryExpired(at=command.at),)
-    return (DeliveryPostponed(at=command.at, attempt=command.attempt, reason=command.reason, not_before=not_before),)
-
-
-_DECIDE: dict[type, Any] = {Create: _create, Attempt: _attempt, Succeed: _succeed, Miss: _miss}
-COMMANDS = tuple(_DECIDE)
-Command: TypeAlias = Create | Attempt | Succeed | Miss
+Command: TypeAlias = Create | Answer | RecordSuccess | RecordFailure | Expire | Supersede | GiveUp
 
 
 def decide(delivery: Delivery | None, command: Command) -> tuple[DeliveryEvent, ...]:
-    """Return what happens because of a command: nothing where it has happened before."""
-    if delivery is None and type(command) is not Create:
+    """Return what happens because of a command: nothing where it has happened before or no longer matters."""
+    if delivery is None:
+        if isinstance(command, Create):
+            return (command.due,)
+        return (command.answered,) if isinstance(command, Answer) else ()
+    if delivery.state in FINAL:
         return ()
-    events: tuple[DeliveryEvent, ...] = _DECIDE[type(command)](delivery, command)
-    return events
+    match command:
+        case Create() | Answer():
+            return ()
+        case RecordSuccess(at=at, attempt=attempt):
+            return (DeliveryDelivered(at=at, attempt=attempt),)
+        case RecordFailure():
+            return _failed(delivery, command)
+        case Expire(at=at):
+            over = delivery.expires_at is not None and at >= delivery.expires_at
+            return (DeliveryExpired(at=at),) if over else ()
+        case Supersede(at=at):
+            return (DeliverySuperseded(at=at),) if delivery.kind in CONTROL else ()
+        case GiveUp(at=at, reason=reason):
+            return (DeliveryGivenUp(at=at, attempt=delivery.attempts, reason=reason),)
+        case _:
+            assert_never(command)
 
 
-# -- evolve ---------------------------------------------------------------------------------------------------------------------
+def _failed(delivery: Delivery, command: RecordFailure) -> tuple[DeliveryEvent, ...]:
+    at, attempt, reason = command.at, command.attempt, command.reason
+    if attempt != delivery.attempts + 1:
+        return ()  # recorded before
+    if command.gone or attempt > len(SCHEDULE_S):
+        return (DeliveryGivenUp(at=at, attempt=attempt, reason=reason),)
+    not_before = at + wait_ms(attempt, command.retry_after_s, command.jitter)
+    if delivery.expires_at is not None and not_before >= delivery.expires_at:
+        return (DeliveryExpired(at=at),)
+    return (DeliveryPostponed(at=at, attempt=attempt, reason=reason, not_before=not_before),)
 
-_NEXT: dict[type, dict[str, DeliveryState]] = {
-    event: {source: DeliveryState(dest) for source, dest in row.items()} for event, row in TABLE.next.items()
-}
 
-
-def evolve(delivery: Delivery | None, event: DeliveryEvent) -> Delivery:
-    """Return the delivery after an event. Total: a recorded fact is never refused."""
-    kind = event.__class__
-    if delivery is None or kind is DeliveryDue:
-        assert isinstance(event, DeliveryDue), "a delivery's first event is `due`"
-        return Delivery(DeliveryState.DUE, event, 0, event.at)
-    attempt = event.attempt if kind is DeliveryAttempted else delivery.attempt  # type: ignore[union-attr]
-    not_before = event.not_before if kind is DeliveryPostponed else delivery.not_before  # type: ignore[union-attr]
-    return Delivery(_NEXT[kind].get(delivery.state, delivery.state), delivery.due, attempt, not_before)
+def wait_ms(failures: int, retry_after_s: int | None, jitter: float) -> int:
+    """Return how long to wait after so many failures (ms): what the schedule says, or what the receiver asked for if that is longer."""
+    scheduled = SCHEDULE_S[min(failures, len(SCHEDULE_S)) - 1] * (1 + JITTER * jitter)
+    return int(max(scheduled, min(retry_after_s or 0, LONGEST_RETRY_AFTER_S)) * 1000)

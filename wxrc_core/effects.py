@@ -1,78 +1,85 @@
-"""What a runner must do because something happened. Every runner, the simulation included, carries out the same effects.
+"""What follows from an event, and what is to be done next.
 
-How an effect ends comes back as a command (`Decide` says which stream takes it). An effect that a crash swallowed comes again from
-`World.resume`.
+An event wakes loops (`WakeClient`, `WakeRecords`, `WakeQueue`, `WakeDeliveries`) and tells channels (`Notify`). A loop that wakes
+asks the world what is to be done *now* and gets a step: record something (`Decide`), hand a message over (`Claim`), post a callback
+(`Post`), or wait (`Wait`). So nothing is lost when a wake-up is: whatever is still to be done is found by asking again, after a
+crash as well.
 """
 
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from attrs import frozen
 
-from wxrc_core.puppet import Outgoing
+
+class Moment(NamedTuple):
+    """Now, on two clocks.
+
+    Attributes:
+        wall: Epoch ms. It may be set, forward or back; only what people and channels agreed on (expiries) is compared with it.
+        mono: Milliseconds on a clock that is never set. Whatever has to last (pace, retries, back-off) is measured with it.
+    """
+
+    wall: int
+    mono: int
+
+
+# -- what an event leads to -----------------------------------------------------------------------------------------------------
 
 
 @frozen
-class StartPuppet:
-    """Run the bot's puppet, unless it runs; while the bot is meant to run, start it again (after a growing wait) when it fails."""
+class WakeClient:
+    """What is wanted of the bot's client has changed."""
 
     botcode: str
 
 
 @frozen
-class StopPuppet:
-    """The client has ended: let go of the puppet."""
+class WakeRecords:
+    """Something is to be recorded for the bot: an operation, a notice, an end."""
 
     botcode: str
 
 
 @frozen
-class SignOut:
-    """Sign the account out, forget the stored session, let go of the puppet; then `bot.FinishLogout` with this operation."""
-
-    botcode: str
-    operation: int
-
-
-@frozen
-class ReleasePuppet:
-    """Release the client but keep the session, let go of the puppet; then `bot.FinishStop` with this operation."""
-
-    botcode: str
-    operation: int
-
-
-@frozen
-class Dispatch:
-    """Something changed for the bot's queue: ask `World.next_message` and do what it says."""
+class WakeQueue:
+    """Something changed for the bot's queue."""
 
     botcode: str
 
 
 @frozen
-class Send:
-    """Hand this message to the bot's puppet, once, within a time limit; then `message.Settle` on the stream, whatever happened."""
-
-    botcode: str
-    stream: str
-    outgoing: Outgoing
-
-
-@frozen
-class Flush:
-    """Something changed for the callbacks of this channel about this bot: ask `World.next_delivery` and do what it says."""
+class WakeDeliveries:
+    """Something changed for the callbacks of this channel about this bot."""
 
     chid: str
     botcode: str
 
 
 @frozen
-class Post:
-    """Post this callback, once, within a time limit; then `delivery.Succeed` or `delivery.Miss` on the stream."""
+class Notify:
+    """Channels are to be told. The bot's world turns this into one delivery per channel that is concerned; no runner ever sees it.
 
-    stream: str
-    chid: str
-    attempt: int
-    body: str
+    Attributes:
+        botcode: The bot that it is about.
+        kind: The callback's type.
+        body: The reqBody besides botcode, type, seq and time.
+        chid: The one channel that is concerned; empty = every channel with a grant for the bot.
+        expires_at: When it is no longer worth telling (epoch ms), or None.
+        answer_ms: How long the request that made the message may still tell this in its answer (ms); then a callback is due.
+    """
+
+    botcode: str
+    kind: str
+    body: dict[str, Any]
+    chid: str = ""
+    expires_at: int | None = None
+    answer_ms: int = 0
+
+
+Wake: TypeAlias = WakeClient | WakeRecords | WakeQueue | WakeDeliveries
+Effect: TypeAlias = Wake | Notify
+
+# -- what is to be done next ----------------------------------------------------------------------------------------------------
 
 
 @frozen
@@ -84,29 +91,38 @@ class Decide:
 
 
 @frozen
-class Wait:
-    """Nothing can be done before this time (epoch ms); ask again then, or when the effect comes again."""
+class Claim:
+    """Claim this message for one hand-over to this room, then hand it over."""
 
-    until: int
+    stream: str
+    msgid: int
+    attempt: int
+    room_id: str
 
 
 @frozen
-class Notify:
-    """Channels are to be told. `World` turns this into one delivery per channel that is concerned; no runner ever sees it.
+class Post:
+    """Post this callback once, within a time limit, then record how it ended.
 
     Attributes:
-        botcode: The bot it is about.
-        kind: The callback's type.
-        body: The reqBody besides botcode, type, seq and time.
-        chid: The one channel that is concerned; empty = every channel with a grant for the bot.
-        expires_at: When it is no longer worth telling (epoch ms), or None.
+        stream: The delivery.
+        chid: The channel.
+        botcode: The bot that it is about.
+        attempt: The number of this attempt, from 1.
+        position: That of its `due` event, where its body stands.
+        body: The reqBody as a JSON text; None = read it from the log at `position`.
     """
 
+    stream: str
+    chid: str
     botcode: str
-    kind: str
-    body: dict[str, Any]
-    chid: str = ""
-    expires_at: int | None = None
+    attempt: int
+    position: int
+    body: str | None
 
 
-Effect: TypeAlias = StartPuppet | StopPuppet | SignOut | ReleasePuppet | Dispatch | Send | Flush | Post | Decide
+@frozen
+class Wait:
+    """Nothing can be done for so long (ms); ask again then, or when woken."""
+
+    ms: int

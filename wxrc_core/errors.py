@@ -26,10 +26,17 @@ class IllegalTransition(Refusal):
 class TxcodeReused(Refusal):
     """The txcode was used today for something else (wire.md, code 12). Use a new txcode."""
 
+    def __init__(self) -> None:
+        super().__init__("txcode was used today for a different request; take a new txcode for each new request")
+
 
 class AlreadyTaken(Refusal):
     """The name is in use (wire.md, code 33). Choose another."""
 
 
+class InvalidValue(Refusal):
+    """A value from outside has the wrong type or size, or cannot be written and read back. The text names the value and its field."""
+
+
 class Unavailable(WxrcError):
-    """Something outside is not to be had just now (store, disk). Nothing was promised; try again after a while."""
+    """Something outside is unavailable now (store, disk). Nothing was promised; try again after a while."""

@@ -1,4 +1,4 @@
-"""An inbound message: what somebody wrote where the bot can read it.
+"""An inbound message: what a person wrote where the bot can read it.
 
 Its stream is named after WeChat's id of the message, and creating it expects version 0: however often a puppet repeats it, it is recorded
 once (invariant 14).
@@ -7,13 +7,18 @@ once (invariant 14).
 from typing import TypeAlias
 
 from attrs import frozen
+from msgspec import Struct
 
+from wxrc_core.effects import Notify
 from wxrc_core.puppet import ReportMessage
+
+USER_MESSAGE_LIFETIME_MS = 300_000
+"""How long a `userMsg` callback is worth telling (ms; wire.md, section 3)."""
 
 
 @frozen(kw_only=True)
 class MessageReceived:
-    """Somebody wrote; the fields are those of `wxrc_core.puppet.ReportMessage`."""
+    """A person wrote; the fields are those of `wxrc_core.puppet.ReportMessage`."""
 
     at: int
     botcode: str
@@ -27,11 +32,7 @@ class MessageReceived:
     mentioned: bool = False
 
 
-TRIGGERS: dict[type, str] = {MessageReceived: "received"}
-
-
-@frozen
-class Inbound:
+class Inbound(Struct, frozen=True):
     """The fold of an inbound message's events."""
 
     received: MessageReceived
@@ -45,7 +46,7 @@ class Receive:
     report: ReportMessage
 
 
-COMMANDS = (Receive,)
+InboundEvent: TypeAlias = MessageReceived
 Command: TypeAlias = Receive
 
 
@@ -54,7 +55,7 @@ def stream_name(botcode: str, message_id: str) -> str:
     return f"inbound/{botcode}/{message_id}"
 
 
-def decide(inbound: Inbound | None, command: Receive) -> tuple[MessageReceived, ...]:
+def decide(inbound: Inbound | None, command: Command) -> tuple[InboundEvent, ...]:
     """Return what happens: nothing where it was received before."""
     if inbound is not None:
         return ()
@@ -75,6 +76,21 @@ def decide(inbound: Inbound | None, command: Receive) -> tuple[MessageReceived, 
     )
 
 
-def evolve(inbound: Inbound | None, event: MessageReceived) -> Inbound:
+def evolve(inbound: Inbound | None, event: InboundEvent) -> Inbound:
     """Return the inbound message after an event."""
     return Inbound(event)
+
+
+def notice(event: MessageReceived, chid: str) -> Notify:
+    """Return what tells this channel of the message."""
+    data = {
+        "text": event.text,
+        "fromId": event.from_id,
+        "roomId": event.room_id,
+        "fromName": event.from_name,
+        "roomTopic": event.room_topic,
+        "messageId": event.message_id,
+        "mentioned": event.mentioned,
+    }
+    body = {"msgType": event.kind, "msgData": data}
+    return Notify(event.botcode, "userMsg", body, chid, expires_at=event.at + USER_MESSAGE_LIFETIME_MS)

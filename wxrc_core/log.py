@@ -22,6 +22,13 @@ class Recorded(NamedTuple):
     event: Event
 
 
+class Fence(NamedTuple):
+    """The right to act for the bots of one shard: it holds while the stream `shard/<n>` still has version `epoch`."""
+
+    shard: int
+    epoch: int
+
+
 @frozen
 class Entry:
     """Events to append to one stream, all of them or none.
@@ -30,11 +37,13 @@ class Entry:
         stream: The stream's name.
         expected: The version that the stream must have now; 0 = it must not exist yet.
         events: One event or more.
+        fence: Where given, nothing is written once another owner has taken the shard.
     """
 
     stream: str
     expected: int
     events: Sequence[Event]
+    fence: Fence | None = None
 
 
 @frozen
@@ -51,4 +60,49 @@ class Conflict:
     actual: int
 
 
-Outcome: TypeAlias = Appended | Conflict
+@frozen
+class Fenced:
+    """The entry was not written: its fence no longer holds, since the epoch is over. Where the version is wrong too, either answer
+    may come.
+    """
+
+
+Outcome: TypeAlias = Appended | Conflict | Fenced
+
+
+class Lease(NamedTuple):
+    """A shard that a member owns.
+
+    Attributes:
+        fence: What its owner's entries carry.
+        position: That of the `ShardTaken` event. Whatever an earlier epoch wrote lies below it: fold up to here before acting.
+    """
+
+    fence: Fence
+    position: int
+
+
+class Member(NamedTuple):
+    """One run of one process on a store; never reused.
+
+    Attributes:
+        id: Its name and a nonce.
+        until: It may begin effects before this time, on its own monotonic clock (seconds, `Store.monotonic`).
+    """
+
+    id: str
+    until: float
+
+
+class Owner(NamedTuple):
+    """Who owns a shard: a hint, for balancing and for people.
+
+    Attributes:
+        epoch: The shard's epoch; 0 = never taken.
+        member: The member's id; empty = free.
+        alive: The member is known to live.
+    """
+
+    epoch: int
+    member: str
+    alive: bool

@@ -7,6 +7,7 @@ used with. It has one event; what becomes of it stands in the bot's own stream, 
 from typing import Literal, TypeAlias
 
 from attrs import frozen
+from msgspec import Struct
 
 from wxrc_core.errors import TxcodeReused
 
@@ -38,11 +39,7 @@ class OperationAccepted:
     login_kind: str = ""
 
 
-TRIGGERS: dict[type, str] = {OperationAccepted: "accepted"}
-
-
-@frozen
-class Operation:
+class Operation(Struct, frozen=True):
     """The fold of an operation's events."""
 
     accepted: OperationAccepted
@@ -55,23 +52,27 @@ class Accept:
     accepted: OperationAccepted
 
 
-COMMANDS = (Accept,)
+OperationEvent: TypeAlias = OperationAccepted
+Command: TypeAlias = Accept
 
 
-def decide(operation: Operation | None, command: Accept) -> tuple[OperationAccepted, ...]:
+def decide(operation: Struct | None, command: Command) -> tuple[OperationEvent, ...]:
     """Return what happens: nothing where the same request was accepted before.
+
+    Args:
+        operation: The state of the stream. It may be a message's, since a txcode names one thing only.
+        command: The request.
 
     Raises:
         TxcodeReused: The txcode was used today for something else.
     """
     if operation is None:
         return (command.accepted,)
-    # The stream may belong to a message: a txcode names one thing only, whichever interface it was used with.
     if not isinstance(operation, Operation) or operation.accepted.digest != command.accepted.digest:
-        raise TxcodeReused("txcode was used today for a different request; take a new txcode for each new request")
+        raise TxcodeReused
     return ()
 
 
-def evolve(operation: Operation | None, event: OperationAccepted) -> Operation:
+def evolve(operation: Operation | None, event: OperationEvent) -> Operation:
     """Return the operation after an event."""
     return Operation(event)

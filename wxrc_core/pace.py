@@ -1,11 +1,17 @@
 """How much a bot may send. It limits volume; it does not disguise anything (design.md, Sending).
 
-The times of earlier attempts come from the log, so that the limits hold across restarts.
+All times are those of a clock that is never set (`Moment.mono`), and what counts is the moment of the hand-over.
 """
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable
 
 from attrs import frozen
+
+MINUTE_MS = 60_000
+
+HIGHEST_PER_MINUTE = 64
+"""So many sends are remembered for each bot; no pace allows more in a minute."""
 
 
 @frozen
@@ -27,22 +33,76 @@ CUSTOMARY = Pace(per_minute=20, room_gap_ms=3_000, switch_gap_ms=4_000)
 PACES: dict[str, Pace | None] = {"customary": CUSTOMARY, "none": None}
 
 
-def earliest(pace: Pace, attempts: Sequence[tuple[int, str]], room_id: str) -> int:
-    """Return the earliest time (epoch ms) at which a send to this room keeps the pace.
+class PaceLedger:
+    """When a bot sent to which room, as much of it as the pace needs, the latest last.
 
-    Args:
-        pace: The limits.
-        attempts: (time in epoch ms, room id) of the latest attempts of this bot, oldest first; at least the last `per_minute` of them.
-        room_id: Where the next one goes.
+    Times are milliseconds from an origin of their own. Each claim in the log says how long the hand-over before it was ago
+    (`MessageAttempted.gap_ms`), measured on a clock that is never set, so the distances hold however wall clocks are set and
+    whoever reads the log. An owner moves the origin to its own clock (`rebase`) and from then on tells the exact time of each
+    hand-over.
     """
-    if not attempts:
+
+    def __init__(self, sends: Iterable[tuple[int, str]] = ()) -> None:
+        self._sends: deque[tuple[int, str]] = deque(sends, maxlen=HIGHEST_PER_MINUTE)
+
+    def claimed(self, room_id: str, gap_ms: int) -> None:
+        """Take in a claim: from now on it counts as a send, at the earliest time that it may be handed over."""
+        last = self._sends[-1][0] if self._sends else 0
+        self._sends.append((last + max(0, gap_ms), room_id))
+
+    def handed_over(self, mono: int) -> None:
+        """Give the latest claim the time of its hand-over."""
+        self._sends[-1] = (mono, self._sends[-1][1])
+
+    def put_back(self) -> None:
+        """Forget the latest claim: it was not handed over."""
+        self._sends.pop()
+
+    def rebase(self, mono: int) -> None:
+        """Count the latest send as one of just now, and the others by as much later: how long ago it was is not known."""
+        if self._sends:
+            shift = mono - self._sends[-1][0]
+            self._sends = deque(((at + shift, room) for at, room in self._sends), maxlen=HIGHEST_PER_MINUTE)
+
+    def gap_ms(self, mono: int) -> int:
+        """Return how long ago the latest send was."""
+        return max(0, mono - self._sends[-1][0]) if self._sends else 0
+
+    @property
+    def last_room(self) -> str:
+        """The room of the latest send; empty = none."""
+        return self._sends[-1][1] if self._sends else ""
+
+    def bot_free_at(self, limits: Pace) -> int:
+        """Return from when on the bot may send to the room of its latest send, or to any."""
+        if not self._sends:
+            return 0
+        at = self._sends[-1][0] + min(limits.room_gap_ms, limits.switch_gap_ms)
+        if len(self._sends) >= limits.per_minute:
+            at = max(at, self._sends[-limits.per_minute][0] + MINUTE_MS)
+        return at
+
+    def switch_at(self, limits: Pace) -> int:
+        """Return from when on the bot may send to another room than that of its latest send."""
+        return max(self.bot_free_at(limits), self._sends[-1][0] + limits.switch_gap_ms) if self._sends else 0
+
+    def room_free_at(self, limits: Pace, room_id: str) -> int:
+        """Return from when on this room's own gap is over."""
+        for at, room in reversed(self._sends):
+            if room == room_id:
+                return at + limits.room_gap_ms
         return 0
-    at, last_room = attempts[-1]
-    when = at + (pace.room_gap_ms if last_room == room_id else pace.switch_gap_ms)
-    for at, room in reversed(attempts):
-        if room == room_id:
-            when = max(when, at + pace.room_gap_ms)
-            break
-    if len(attempts) >= pace.per_minute:
-        when = max(when, attempts[-pace.per_minute][0] + 60_000)
-    return when
+
+    def earliest(self, limits: Pace, room_id: str) -> int:
+        """Return from when on a send to this room keeps the whole pace."""
+        free = self.bot_free_at(limits) if room_id == self.last_room else self.switch_at(limits)
+        return max(free, self.room_free_at(limits, room_id))
+
+    def without_latest(self) -> "PaceLedger":
+        """Return the sends before the latest claim: what that claim itself has to keep."""
+        return PaceLedger(list(self._sends)[:-1])
+
+    def sends(self) -> list[tuple[int, str]]:
+        """Return (time, room id) of the sends that count, with the latest at 0."""
+        last = self._sends[-1][0] if self._sends else 0
+        return [(at - last, room) for at, room in self._sends]

@@ -93,10 +93,24 @@ class Accepted:
 
 @frozen
 class NotSent:
-    """For certain nothing left the house (not connected, refused before sending). `retry` tells whether trying again can help."""
+    """For certain it was not sent (refused before sending). `retry` tells whether trying again can help."""
 
     reason: str
     retry: bool = False
+
+
+@frozen
+class NotConnected:
+    """For certain it was not sent, because the client is not connected. It is no attempt: the message waits for the connection."""
+
+    reason: str
+
+
+@frozen
+class RoomMissing:
+    """For certain it was not sent: the room is dissolved, or the bot is no longer in it."""
+
+    reason: str
 
 
 @frozen
@@ -108,12 +122,12 @@ class Rejected:
 
 @frozen
 class Unconfirmed:
-    """It was handed over and nobody can say whether it arrived. What a runner assumes for every exception and time-out."""
+    """It was handed over and it is unknown whether it arrived. What a runner assumes for every exception and time-out."""
 
     reason: str
 
 
-SendOutcome: TypeAlias = Accepted | NotSent | Rejected | Unconfirmed
+SendOutcome: TypeAlias = Accepted | NotSent | NotConnected | RoomMissing | Rejected | Unconfirmed
 
 
 # -- reports: what a puppet tells of the account. They are commands to the Bot aggregate ----------------------------------------
@@ -136,7 +150,7 @@ class ReportQrCode:
 
 @frozen(kw_only=True)
 class ReportScanned:
-    """Somebody scanned the code and has yet to confirm on the phone."""
+    """The code was scanned; the login is to be confirmed on the phone."""
 
     at: int
 
@@ -203,7 +217,7 @@ class ReportRooms:
 
 @frozen(kw_only=True)
 class ReportMessage:
-    """Somebody wrote where the bot can read it. Not for what the bot itself wrote.
+    """A person wrote where the bot can read it. Not for what the bot itself wrote.
 
     Attributes:
         message_id: WeChat's id of the message: the same message told twice has the same id.

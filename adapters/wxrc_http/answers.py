@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from wxrc_http.sentences import SENTENCES, Say
+from wxrc_http.sentences import SENTENCES, LocalizedText
 
 
 class Code(StrEnum):
@@ -36,7 +36,7 @@ class Fault(Exception):
     Attributes:
         code: Its rtCode.
         sentence: The name of its sentence in `SENTENCES`.
-        values: What is filled in. A value that is a `Say` is taken in the language of the answer.
+        values: What is filled in. A value that is a `LocalizedText` is taken in the language of the answer.
         status: The HTTP status.
     """
 
@@ -53,7 +53,7 @@ def sentence(name: str, english: bool, values: Mapping[str, object]) -> str:
     said = SENTENCES[name]
     if not values:
         return said[english]
-    filled = {key: value[english] if isinstance(value, Say) else value for key, value in values.items()}
+    filled = {key: value[english] if isinstance(value, LocalizedText) else value for key, value in values.items()}
     return said[english].format_map(filled)
 
 

@@ -17,13 +17,13 @@ from wxrc_core.errors import AlreadyTaken, Refusal, TxcodeReused, Unavailable
 from wxrc_http import envelope, head, signing
 from wxrc_http.answers import Code, Fault, prefers_english, sentence
 from wxrc_http.answers import envelope as write_envelope
+from wxrc_http.disconnect import Disconnected, Receive
 from wxrc_http.envelope import Envelope
 from wxrc_http.interfaces import INTERFACES, Call, SharedNames
 from wxrc_http.port import Backend
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 RETRY_AFTER_S: Final = 1
@@ -45,10 +45,6 @@ _ANSWER_HEADERS: Final = ((b"content-type", b"application/json"), (b"cache-contr
 _LINGER_S: Final = 1.0
 _LINGER_BYTES: Final = 8 * 1_048_576
 _DEFAULT_TYPES: Final = ("HMAC-SHA256", "MD5")
-
-
-class Disconnected(Exception):
-    """The client has gone before its request was complete."""
 
 
 class Api:
@@ -105,7 +101,7 @@ class Api:
         keys = await backend.keys(checked.chid) if channel is not None else ()
         text = found.text_without_sign() if checked.in_head else found.text
         accepted = channel.settings.signature_types if channel is not None else _DEFAULT_TYPES
-        signed = signing.holds(checked.signature_type, text, checked.signature, keys, accepted)
+        signed = signing.verify(checked.signature_type, text, checked.signature, keys, accepted)
         if channel is None or not signed:
             # txtime comes before the signature in the order of checks; but whoever has not signed is not to learn anything of the channel.
             head.day(checked.txtime, now, head.DEFAULT_ZONE, head.DEFAULT_WINDOW_S)
@@ -119,7 +115,9 @@ class Api:
         grant, bot = channel.grants.get(checked.botcode), backend.bot(checked.botcode)
         if grant is None or bot is None:
             raise Fault(Code.NOT_GRANTED, "grant")
-        call = Call(name, checked, found.body, day, grant, bot, now, self._answer_wait_ms, backend, self._shared_names)
+        call = Call(
+            name, checked, found.body, day, grant, bot, now, self._answer_wait_ms, backend, self._shared_names, receive
+        )
         said, fields = await interface(call)
         return write_envelope(Code.DONE, sentence(said, english, {}), fields)
 

@@ -1,9 +1,7 @@
 """From what came over HTTP to an envelope: `reqHead`, `reqBody` and the text T that is signed (wire.md, section 1, "Requests").
 
-| carrier | T |
-| --- | --- |
-| JSON | the body's bytes |
-| form, query | the decoded text of `reqHead`, followed at once by that of `reqBody` |
+| carrier | T | | --- | --- | | JSON | the body's bytes | | form, query | the decoded text of `reqHead`, followed at once by that of
+`reqBody` |
 """
 
 from functools import lru_cache
@@ -11,13 +9,13 @@ from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from wxrc_http.answers import Code, Fault
-from wxrc_http.sentences import RULES, Say
+from wxrc_http.sentences import RULES, LocalizedText
 from wxrc_http.strict_json import MAX_DEPTH, Unreadable, members, parse
 
 MAX_FORM_FIELDS: Final = 64
 """How many fields a form may have; those beside `reqHead` and `reqBody` are ignored."""
 
-_WHOLE: Final = Say("请求体", "The request body")
+_WHOLE: Final = LocalizedText("请求体", "The request body")
 
 
 class Envelope(NamedTuple):

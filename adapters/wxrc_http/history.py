@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from wxrc_core.log import Recorded
-from wxrc_core.message import TRIGGERS
+from wxrc_core.message import TABLE
 
 _PUBLIC: Final = (
     ("attempt", "attempt"),
@@ -16,10 +16,10 @@ _PUBLIC: Final = (
 )
 
 
-def told(recorded: Recorded) -> dict[str, Any]:
+def public_event(recorded: Recorded) -> dict[str, Any]:
     """Return one event: `event` (its name), `time` (epoch ms), and what is known of it besides."""
     event = recorded.event
-    trigger = TRIGGERS[event.__class__]
+    trigger = TABLE.triggers[event.__class__]
     found: dict[str, Any] = {"event": trigger, "time": event.at}
     if trigger == "queued":
         return found  # what was asked for is the channel's own

@@ -13,10 +13,11 @@ from wxrc_core.message import MessageQueued, digest, send_status, stream_name
 from wxrc_core.operation import Kind, OperationAccepted
 from wxrc_http import fields
 from wxrc_http.answers import Code, Fault
+from wxrc_http.disconnect import Receive, unless_gone
 from wxrc_http.head import Head
-from wxrc_http.history import told
+from wxrc_http.history import public_event
 from wxrc_http.port import Backend, MessageRecord
-from wxrc_http.sentences import NOTHING, Say
+from wxrc_http.sentences import NOTHING, LocalizedText
 
 MAX_TEXT: Final = 4_000
 """Length of a text (code points)."""
@@ -67,6 +68,7 @@ class Call(NamedTuple):
         answer_wait_ms: How long the answer may wait for a message's end (ms).
         backend: Whoever runs the bots.
         shared_names: Names that several rooms have.
+        receive: Tells when the client has gone.
     """
 
     interface: str
@@ -79,6 +81,7 @@ class Call(NamedTuple):
     answer_wait_ms: int
     backend: Backend
     shared_names: SharedNames
+    receive: Receive
 
     @property
     def stream(self) -> str:
@@ -131,21 +134,21 @@ async def stop(call: Call) -> Answer:
 
 async def bot_status(call: Call) -> Answer:
     """Tell where the bot stands. While it is logged in but its puppet cannot be reached, that is `err`."""
-    bot, client = call.bot, call.bot.client
+    bot = call.bot
     status = "logout"
     if bot.state is BotState.LOGIN:
-        status = "login" if client.link else "err"
+        status = "login" if bot.link else "err"
     found: dict[str, Any] = {
         "botStatus": status,
         "botState": str(bot.state),
         "since": bot.since,
         "reason": bot.reason,
         "userAction": user_action(bot),
-        "wxid": client.wxid,
-        "name": client.name,
+        "wxid": bot.wxid,
+        "name": bot.name,
     }
-    if client.qr is not None and client.qr.expires_at > call.now:
-        found["qrcodeImageUrl"] = client.qr.image_url
+    if bot.qr is not None and bot.qr.expires_at > call.now:
+        found["qrcodeImageUrl"] = bot.qr.image_url
     return "done", found
 
 
@@ -153,7 +156,7 @@ async def _login(call: Call, kind: str) -> Answer:
     kinds = call.backend.capabilities(call.head.botcode).login_kinds
     if not kinds or (kind and kind not in kinds):
         listed = ", ".join(kinds) or NOTHING
-        raise Fault(Code.CANNOT, "login kind", kind=kind or Say("默认方式", "default"), kinds=listed)
+        raise Fault(Code.CANNOT, "login kind", kind=kind or LocalizedText("默认方式", "default"), kinds=listed)
     return await _operate(call, "login", kind)
 
 
@@ -220,7 +223,8 @@ async def room_send_text(call: Call) -> Answer:
     stream = call.stream
     if room_topic:
         await _check_one_room(call, stream, room_topic)
-    msgid, message = await call.backend.queue(stream, queued, call.answer_wait_ms)
+    accepted = call.backend.queue(stream, queued, call.answer_wait_ms)
+    msgid, message = await (unless_gone(accepted, call.receive) if call.answer_wait_ms else accepted)
     status, reason = send_status(message)
     return _sentence(status, reason), {"msgid": msgid, "sendStatus": status, "sendReason": reason}
 
@@ -251,7 +255,7 @@ async def msg_status(call: Call) -> Answer:
         "state": str(record.message.state),
         "botcode": record.message.queued.botcode,
         "txcode": record.message.queued.txcode,
-        "history": [told(recorded) for recorded in record.history],
+        "history": [public_event(recorded) for recorded in record.history],
     }
 
 
@@ -267,9 +271,9 @@ async def _record(call: Call) -> MessageRecord | None:
 def _check_can_send(call: Call) -> None:
     able = call.backend.capabilities(call.head.botcode)
     if "text" not in able.content:
-        raise Fault(Code.CANNOT, "unsupported", what=Say("发送文本", "send texts"))
+        raise Fault(Code.CANNOT, "unsupported", what=LocalizedText("发送文本", "send texts"))
     if not able.rooms:
-        raise Fault(Code.CANNOT, "unsupported", what=Say("向群发送消息", "write to rooms"))
+        raise Fault(Code.CANNOT, "unsupported", what=LocalizedText("向群发送消息", "write to rooms"))
 
 
 async def _check_one_room(call: Call, stream: str, topic: str) -> None:
@@ -277,7 +281,7 @@ async def _check_one_room(call: Call, stream: str, topic: str) -> None:
     bot = call.bot
     if not bot.ready:
         return
-    count = call.shared_names.count(call.head.botcode, bot.client.rooms, topic)
+    count = call.shared_names.count(call.head.botcode, bot.rooms, topic)
     # A request that was accepted before the second room appeared still gets its msgid.
     if count > 1 and await call.backend.message_in(stream) is None:
         raise Fault(Code.BODY_VALUE, "ambiguous room", count=count)
@@ -299,12 +303,12 @@ async def room_list(call: Call) -> Answer:
     fields.check_types(call.body, {"cursor": str, "limit": int})
     cursor = fields.string(call.body, "cursor", MAX_NAME)
     limit = fields.integer(call.body, "limit", 100, 1, MAX_PAGE)
-    client = call.bot.client
-    ids = sorted(room for room in client.rooms if room > cursor)
+    rooms = call.bot.rooms
+    ids = sorted(room for room in rooms if room > cursor)
     page = ids[:limit]
     found: dict[str, Any] = {
-        "rooms": [{"roomId": room, "roomTopic": client.rooms[room]} for room in page],
-        "complete": call.bot.ready and client.rooms_complete,
+        "rooms": [{"roomId": room, "roomTopic": rooms[room]} for room in page],
+        "complete": call.bot.ready and call.bot.rooms_complete,
     }
     if len(ids) > limit:
         found["cursor"] = page[-1]

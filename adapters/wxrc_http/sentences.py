@@ -4,218 +4,223 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 
-class Say(NamedTuple):
+class LocalizedText(NamedTuple):
     """A sentence in both languages; `{...}` are filled in."""
 
     zh: str
     en: str
 
 
-RULES: Final[Mapping[str, Say]] = {
-    "chid": Say(
+RULES: Final[Mapping[str, LocalizedText]] = {
+    "chid": LocalizedText(
         "WXRC 分配的渠道号，1 到 64 个可见 ASCII 字符的字符串",
         "the channel that WXRC assigned, a string of 1 to 64 visible ASCII characters",
     ),
-    "botcode": Say(
+    "botcode": LocalizedText(
         "机器人编号，1 到 64 个可见 ASCII 字符的字符串", "the bot's code, a string of 1 to 64 visible ASCII characters"
     ),
-    "txcode": Say(
+    "txcode": LocalizedText(
         "渠道当日唯一的流水号，1 到 64 个可见 ASCII 字符的字符串",
         "the channel's serial number, unique for the day, a string of 1 to 64 visible ASCII characters",
     ),
-    "txtime": Say(
+    "txtime": LocalizedText(
         "yyyymmddhhmmss 格式的真实时间，或 13 位毫秒时间戳，字符串",
         "a real time as yyyymmddhhmmss, or 13 digits of epoch milliseconds, as a string",
     ),
-    "sign": Say(
+    "sign": LocalizedText(
         "签名字符串，放在 X-Ecaspsplus-Signature 头或 reqHead.sign 中",
         "the signature as a string, in the header X-Ecaspsplus-Signature or in reqHead.sign",
     ),
-    "signType": Say("字符串 HMAC-SHA256 或 MD5", "the string HMAC-SHA256 or MD5"),
-    "text": Say(
+    "signType": LocalizedText("字符串 HMAC-SHA256 或 MD5", "the string HMAC-SHA256 or MD5"),
+    "text": LocalizedText(
         "1 到 4000 个字符（按 Unicode 码点计）的字符串，不含 NUL 和孤立代理项",
         "a string of 1 to 4000 characters (Unicode code points) without NUL and lone surrogates",
     ),
-    "roomId": Say(
+    "roomId": LocalizedText(
         "群编号，1 到 256 个字符的字符串，不含 NUL 和孤立代理项",
         "the room's id, a string of 1 to 256 characters without NUL and lone surrogates",
     ),
-    "roomTopic": Say(
+    "roomTopic": LocalizedText(
         "群名称，1 到 256 个字符的字符串，不含 NUL 和孤立代理项",
         "the room's name, a string of 1 to 256 characters without NUL and lone surrogates",
     ),
-    "atList": Say(
+    "atList": LocalizedText(
         "字符串数组，最多 100 个名称，每个 1 到 100 个字符，不含 NUL 和孤立代理项",
         "an array of at most 100 names, each a string of 1 to 100 characters without NUL and lone surrogates",
     ),
-    "atUser": Say(
+    "atUser": LocalizedText(
         "微信号，1 到 256 个字符的字符串，不含 NUL 和孤立代理项",
         "a WeChat id, a string of 1 to 256 characters without NUL and lone surrogates",
     ),
-    "msgid": Say(
+    "msgid": LocalizedText(
         "发送消息时得到的编号，1 到 2^53-1 的整数",
         "the number that sending the message gave, an integer from 1 to 2^53-1",
     ),
-    "txdate": Say(
+    "txdate": LocalizedText(
         "txtime 的日期，yyyymmdd 格式的真实日期，字符串", "the date of its txtime, a real date as yyyymmdd, as a string"
     ),
-    "cursor": Say(
+    "cursor": LocalizedText(
         "上一页返回的 cursor，1 到 256 个字符的字符串；第一页不传",
         "the cursor that the page before gave, a string of 1 to 256 characters; left out for the first page",
     ),
-    "limit": Say("1 到 500 的整数", "an integer from 1 to 500"),
-    "reqHead": Say("JSON 对象", "a JSON object"),
-    "reqBody": Say("JSON 对象", "a JSON object"),
+    "limit": LocalizedText("1 到 500 的整数", "an integer from 1 to 500"),
+    "reqHead": LocalizedText("JSON 对象", "a JSON object"),
+    "reqBody": LocalizedText("JSON 对象", "a JSON object"),
 }
 """What each field has to be."""
 
-SENTENCES: Final[Mapping[str, Say]] = {
+SENTENCES: Final[Mapping[str, LocalizedText]] = {
     # done
-    "done": Say("成功", "Done."),
-    "accepted": Say("已受理，结果将通过回调通知", "Accepted; what comes of it arrives by callback."),
-    "status 0": Say("消息已受理，排队中", "The message is accepted and queued."),
-    "status 1": Say("消息已发送", "The message was sent."),
-    "status 2": Say("群不存在，消息将不会发送", "There is no such room; the message will not be sent."),
-    "status 3": Say(
-        "消息已发送，但被@的人不在群里；或微信拒绝了该内容",
-        "The message was sent, but the one to mention is not in the room; or WeChat refused its content.",
+    "done": LocalizedText("成功", "Done."),
+    "accepted": LocalizedText("已受理，结果将通过回调通知", "Accepted; what comes of it arrives by callback."),
+    "status 0": LocalizedText("消息已受理，排队中", "The message is accepted and queued."),
+    "status 1": LocalizedText("消息已发送", "The message was sent."),
+    "status 2": LocalizedText("群不存在，消息将不会发送", "There is no such room; the message will not be sent."),
+    "status 3": LocalizedText(
+        "消息已发送，但被@的人不在群里", "The message was sent, but the one to mention is not in the room."
     ),
-    "status 4": Say("消息已发送，但被@的人不存在", "The message was sent, but the one to mention does not exist."),
-    "status -1": Say(
+    "status 4": LocalizedText(
+        "消息已发送，但被@的人不存在", "The message was sent, but the one to mention does not exist."
+    ),
+    "status -1": LocalizedText(
         "消息未能发送，也不会再发送；原因见 sendReason",
         "The message failed and will not be sent any more; sendReason says why.",
     ),
-    "unconfirmed": Say(
+    "unconfirmed": LocalizedText(
         "消息已提交给微信，但无法确认是否送达，不会自动重发",
-        "The message was handed to WeChat and nobody can say whether it arrived; it is not sent again by itself.",
+        "The message was handed to WeChat, and whether it arrived is unknown; it is not sent again by itself.",
     ),
     # fields
-    "missing": Say("缺少 {field}；它应为{rule}", "{field} is missing; it must be {rule}."),
-    "type": Say("{field} 的类型不对；它应为{rule}", "{field} has the wrong type; it must be {rule}."),
-    "value": Say("{field} 的值不对；它应为{rule}", "{field} has an illegal value; it must be {rule}."),
-    "window": Say(
+    "missing": LocalizedText("缺少 {field}；它应为{rule}", "{field} is missing; it must be {rule}."),
+    "type": LocalizedText("{field} 的类型不对；它应为{rule}", "{field} has the wrong type; it must be {rule}."),
+    "value": LocalizedText("{field} 的值不对；它应为{rule}", "{field} has an illegal value; it must be {rule}."),
+    "window": LocalizedText(
         "reqHead.txtime 不在允许的时间范围内；它应在当前时间前后 {seconds} 秒之内，当前时间是 {now}（{zone}）",
         "reqHead.txtime is outside the allowed time; it must lie within {seconds} seconds of now, and now is {now} ({zone}).",
     ),
-    "room missing": Say(
+    "room missing": LocalizedText(
         "缺少 reqBody.roomId 或 reqBody.roomTopic；该渠道对此机器人没有默认群，请给出其中之一",
         "reqBody.roomId or reqBody.roomTopic is missing; the channel has no default room with this bot, so give one of the two.",
     ),
-    "one of two": Say(
+    "one of two": LocalizedText(
         "reqBody 中不能同时给出 {one} 和 {other}；请只给其中之一",
         "reqBody has both {one} and {other}; give one of the two only.",
     ),
-    "one of two missing": Say(
+    "one of two missing": LocalizedText(
         "缺少 reqBody.msgid；也可以改为同时给出 reqBody.txcode 和 reqBody.txdate",
         "reqBody.msgid is missing; reqBody.txcode together with reqBody.txdate would do as well.",
     ),
-    "ambiguous room": Say(
+    "ambiguous room": LocalizedText(
         "群名称（reqBody.roomTopic 或默认群）对应 {count} 个同名的群；请用 reqBody.roomId 指明是哪一个",
         "The room's name (reqBody.roomTopic or the default room) is that of {count} rooms; say which one with reqBody.roomId.",
     ),
-    "no such message": Say(
+    "no such message": LocalizedText(
         "reqBody 所指的消息不存在；请使用本渠道发送消息时得到的 msgid，或其 txcode 和日期",
         "reqBody names no message; use the msgid that this channel got for sending one, or its txcode and date.",
     ),
-    "unencodable": Say(
+    "unencodable": LocalizedText(
         "reqBody 含有孤立代理项或无法处理的数值；请只用有效的 Unicode 字符和有限的数值",
         "reqBody has lone surrogates or numbers that cannot be handled; use valid Unicode characters and finite numbers only.",
     ),
     # envelope
-    "too large": Say(
+    "too large": LocalizedText(
         "请求体过大；最多 {limit} 字节", "The request body is too large; it may have at most {limit} bytes."
     ),
-    "too slow": Say(
+    "too slow": LocalizedText(
         "请求体没有在 {seconds} 秒内收完；请一次发完",
         "The request body did not arrive within {seconds} seconds; send it in one go.",
     ),
-    "method": Say("HTTP 方法不对；请用 POST 或 GET", "The HTTP method is wrong; use POST or GET."),
-    "content type": Say(
+    "method": LocalizedText("HTTP 方法不对；请用 POST 或 GET", "The HTTP method is wrong; use POST or GET."),
+    "content type": LocalizedText(
         "Content-Type 不对；它应为 application/json 或 application/x-www-form-urlencoded",
         "Content-Type is wrong; it must be application/json or application/x-www-form-urlencoded.",
     ),
-    "charset": Say(
+    "charset": LocalizedText(
         "Content-Type 的 charset 不对；它应为 utf-8", "The charset of Content-Type is wrong; it must be utf-8."
     ),
-    "content encoding": Say(
+    "content encoding": LocalizedText(
         "不支持 Content-Encoding；请发送未压缩的请求体",
         "Content-Encoding is not supported; send the body uncompressed.",
     ),
-    "repeated header": Say(
+    "repeated header": LocalizedText(
         "{field} 头重复；它只能出现一次", "The header {field} is repeated; it may be there once only."
     ),
-    "repeated field": Say(
+    "repeated field": LocalizedText(
         "字段 {field} 重复；它只能出现一次", "The field {field} is repeated; it may be there once only."
     ),
-    "fields": Say(
+    "fields": LocalizedText(
         "表单字段过多；只需要 reqHead 和 reqBody", "The form has too many fields; only reqHead and reqBody are needed."
     ),
-    "bracket": Say(
+    "bracket": LocalizedText(
         "不支持 {field}[...] 这种表单写法；请把 {field} 整个写成一个 JSON 文本",
         "A form with {field}[...] is not supported; send {field} as one JSON text.",
     ),
-    "empty": Say(
+    "empty": LocalizedText(
         '缺少 reqHead：请求体是空的；它应为 JSON 文本 {"reqHead": {...}, "reqBody": {...}}',
         'reqHead is missing: the request body is empty; it must be a JSON text {"reqHead": {...}, "reqBody": {...}}.',
     ),
-    "not an object": Say(
+    "not an object": LocalizedText(
         '请求体不是 JSON 对象；它应为 {"reqHead": {...}, "reqBody": {...}}',
         'The request body is not a JSON object; it must be {"reqHead": {...}, "reqBody": {...}}.',
     ),
-    "syntax": Say(
+    "syntax": LocalizedText(
         "{field} 不是有效的 JSON 文本；请检查引号、逗号和转义",
         "{field} is not valid JSON; check quotes, commas and escapes.",
     ),
-    "not_utf8": Say("{field} 不是有效的 UTF-8；请用 UTF-8 编码", "{field} is not valid UTF-8; encode it as UTF-8."),
-    "bom": Say(
+    "not_utf8": LocalizedText(
+        "{field} 不是有效的 UTF-8；请用 UTF-8 编码", "{field} is not valid UTF-8; encode it as UTF-8."
+    ),
+    "bom": LocalizedText(
         "{field} 以 BOM 开头；请去掉它，用不带 BOM 的 UTF-8",
         "{field} begins with a byte order mark; leave it out, use UTF-8 without one.",
     ),
-    "repeated": Say(
+    "repeated": LocalizedText(
         "{field} 中的 JSON 名称 {name} 重复；它只能出现一次",
         "{field} has the JSON name {name} more than once; it may be there once only.",
     ),
-    "depth": Say(
+    "depth": LocalizedText(
         "{field} 的 JSON 嵌套过深；最多 {limit} 层", "{field} is nested too deeply; it may have at most {limit} levels."
     ),
-    "number": Say(
+    "number": LocalizedText(
         "{field} 含有过大的数值；请用较小的数值或字符串",
         "{field} has a number that is too large; use a smaller one or a string.",
     ),
     # the rest
-    "signature": Say(
+    "signature": LocalizedText(
         "签名（X-Ecaspsplus-Signature 头或 reqHead.sign）不对；请检查 chid、KEY、签名类型（HMAC-SHA256 或 MD5），"
         "以及被签名的文本与发出的完全一致",
         "The signature (header X-Ecaspsplus-Signature or reqHead.sign) is wrong; check chid, KEY, "
         "the signature's type (HMAC-SHA256 or MD5) and that the signed text is exactly the text sent.",
     ),
-    "interface": Say("没有这个接口；可用的接口有：{names}", "There is no such interface; there are: {names}."),
-    "grant": Say(
+    "interface": LocalizedText(
+        "没有这个接口；可用的接口有：{names}", "There is no such interface; there are: {names}."
+    ),
+    "grant": LocalizedText(
         "渠道 reqHead.chid 无权使用机器人 reqHead.botcode；请使用授权给本渠道的机器人",
         "The channel reqHead.chid may not use the bot reqHead.botcode; use a bot that was granted to it.",
     ),
-    "reused": Say(
+    "reused": LocalizedText(
         "reqHead.txcode 当日已用于另一个不同的请求；每个新请求请用新的 txcode",
         "reqHead.txcode was used on this day for a different request; take a new txcode for each new request.",
     ),
-    "taken": Say("该值已被占用：{reason}", "That is taken: {reason}."),
-    "refused": Say("无法执行：{reason}", "That cannot be done: {reason}."),
-    "login kind": Say(
+    "taken": LocalizedText("该值已被占用：{reason}", "That is taken: {reason}."),
+    "refused": LocalizedText("无法执行：{reason}", "That cannot be done: {reason}."),
+    "login kind": LocalizedText(
         "该机器人不支持 {kind} 登录；它支持的登录方式有：{kinds}",
         "This bot cannot log in as '{kind}'; the kinds of login it has are: {kinds}.",
     ),
-    "unsupported": Say(
+    "unsupported": LocalizedText(
         "该机器人做不到：{what}；请换用支持它的机器人", "This bot cannot do that: {what}; use a bot that can."
     ),
-    "unavailable": Say(
+    "unavailable": LocalizedText(
         "WXRC 暂时不能受理请求，没有记录任何内容；请稍后用同一个 txcode 重试（{reason}）",
         "WXRC cannot take requests just now, and nothing was promised; try again a little later with the same txcode ({reason}).",
     ),
-    "unexpected": Say(
+    "unexpected": LocalizedText(
         "WXRC 内部错误；请用同一个 txcode 重试，仍然如此请联系管理员",
         "Something unexpected happened inside WXRC; try again with the same txcode, and tell its operator if that does not help.",
     ),
 }
 """Every sentence that is ever answered, by its name in the code."""
 
-NOTHING: Final = Say("无", "none")
+NOTHING: Final = LocalizedText("无", "none")

@@ -27,7 +27,7 @@ SIGN: Final[Mapping[str, Callable[[bytes, bytes], str]]] = {"MD5": md5_hex, "HMA
 """The types that can be checked here, by name."""
 
 
-def holds(kind: str, text: bytes, signature: bytes, keys: Sequence[str], accepted: Sequence[str]) -> bool:
+def verify(kind: str, text: bytes, signature: bytes, keys: Sequence[str], accepted: Sequence[str]) -> bool:
     """Tell whether a signature is right.
 
     Args:

@@ -5,9 +5,10 @@ says in its docstring whether it runs under trio too.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from random import Random, SystemRandom
 from typing import ClassVar, Protocol
 
-from attrs import frozen
+from attrs import field, frozen
 
 from wxrc_core.puppet import Capabilities, Outgoing, Report, SendOutcome
 
@@ -36,6 +37,7 @@ class PuppetContext:
         clock: Now, in epoch milliseconds. Under test it may be virtual.
         login_kind: The kind of client asked for; one of the puppet's `login_kinds`.
         public_url: How browsers reach this service, without a slash at the end.
+        chance: Where all ids, tokens and random waits come from. Under test it may be seeded.
     """
 
     botcode: str
@@ -44,6 +46,7 @@ class PuppetContext:
     clock: Callable[[], int]
     login_kind: str
     public_url: str
+    chance: Random = field(factory=SystemRandom)
 
 
 ReportTo = Callable[[Report], Awaitable[None]]
@@ -72,7 +75,8 @@ class Puppet(Protocol):
     async def send(self, message: Outgoing) -> SendOutcome:
         """Hand one message to WeChat, once. Called only while logged in, one call at a time, under the runner's time limit.
 
-        Being cancelled, or raising anything, counts as `Unconfirmed`.
+        Being cancelled, raising anything, or answering with anything but one of the outcomes counts as `Unconfirmed`. `NotConnected` and
+        `RoomMissing` say for certain that nothing was sent: the one holds the message, the other ends it.
         """
 
     async def submit_digits(self, digits: str) -> None:

@@ -3,17 +3,21 @@
 Encoding happens in the caller, before anything waits in a group, so that a bad event fails only the one who brought it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, TypeAlias
 
 import msgspec
 
 from wxrc_core.codec import UnknownEvent, decode, encode
-from wxrc_core.log import Appended, Entry, Outcome, Recorded
+from wxrc_core.log import Appended, Entry, Fence, Outcome, Recorded
+from wxrc_core.shard import stream_name
 from wxrc_store.port import NewerEvents, StoreError
 
 Row: TypeAlias = tuple[int, str, int, str, int, bytes]
 """position, stream, version, type, schema, data: the columns of the table `event`, in this order."""
+
+SNAPSHOTS = 2
+"""So many snapshots of each schema are kept: where the newest turns out to be damaged, the one before it serves."""
 
 
 class EncodedEntry(NamedTuple):
@@ -22,6 +26,7 @@ class EncodedEntry(NamedTuple):
     stream: str
     expected: int
     events: Sequence[tuple[str, int, bytes]]
+    fence: Fence | None = None
 
 
 class Tail:
@@ -47,6 +52,10 @@ class Tail:
         if len(events) > 2 * self._length:
             del events[: -self._length]
 
+    def clear(self) -> None:
+        """Forget all of it: what was deleted from the log must not come from here."""
+        self._events.clear()
+
     def after(self, position: int, limit: int) -> Sequence[Recorded]:
         """Return up to `limit` events above a position; none where it cannot tell."""
         offset = position + 1 - self._events[0].position if self._events else -1
@@ -58,14 +67,41 @@ def encode_batch(batch: Sequence[Entry]) -> list[EncodedEntry]:
 
     Raises:
         ValueError: An entry has no events, or its stream's name is not UTF-8 text.
+        KeyError: What it has is no event.
+        InvalidValue: An event could not be read back.
     """
     encoded = []
     for entry in batch:
         if not entry.events:
             raise ValueError(f"The entry for stream {entry.stream!r} has no events; it needs one or more.")
         entry.stream.encode()  # a lone surrogate must fail here, not in the middle of a group
-        encoded.append(EncodedEntry(entry.stream, entry.expected, [encode(event) for event in entry.events]))
+        encoded.append(
+            EncodedEntry(entry.stream, entry.expected, [encode(event) for event in entry.events], entry.fence)
+        )
     return encoded
+
+
+def check_shards(numbers: Iterable[int], shards: int) -> None:
+    """Refuse numbers that are no shards of this store.
+
+    Raises:
+        ValueError: One is out of range.
+    """
+    for number in numbers:
+        if not 0 <= number < shards:
+            raise ValueError(f"There is no shard {number}; this store has {shards}.")
+
+
+def check_forgettable(streams: Iterable[str]) -> None:
+    """Refuse to delete a stream whose versions are epochs.
+
+    Raises:
+        ValueError: One is the stream of a shard.
+    """
+    prefix = stream_name(0)[:-1]
+    for stream in streams:
+        if stream.startswith(prefix):
+            raise ValueError(f"The stream {stream} cannot be deleted: its version is the epoch of the shard.")
 
 
 def decode_rows(rows: Sequence[Row]) -> list[Recorded]:

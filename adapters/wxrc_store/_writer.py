@@ -17,7 +17,10 @@ from anyio.lowlevel import checkpoint
 from wxrc_store.port import StoreError
 
 POLL = 0.05
-"""How often the thread looks for appends of other processes while somebody waits for news (seconds)."""
+"""How often the thread looks for appends of other processes while a task waits for news (seconds)."""
+
+IDLE_POLL = 1.0
+"""How often it looks at the database at all (seconds)."""
 
 Work = TypeVar("Work")
 Result = TypeVar("Result")
@@ -32,7 +35,7 @@ class Backend(Protocol[Work_contra, Result_co]):
         """Commit all works as one transaction; return a result per work, in order, and the log's last position."""
 
     def head(self) -> int:
-        """Return the log's last position, appends of other processes included."""
+        """Return the log's last position, appends of other processes included; see that the database is still in place."""
 
     def close(self) -> None:
         """Let go of the database."""
@@ -78,6 +81,7 @@ class GroupWriter(Generic[Work, Result]):
         self._signal = threading.Condition(threading.Lock())
         self._gathering: Group[Work, Result] | None = None
         self._watchers = 0
+        self._trouble: StoreError | None = None
         self._closing = False
         # A daemon, so that a loop that broke down without closing its store does not keep the process alive.
         threading.Thread(target=self._run, args=(head,), name=name, daemon=True).start()
@@ -108,11 +112,17 @@ class GroupWriter(Generic[Work, Result]):
         return group.results[index]
 
     async def changed(self, after: int) -> None:
-        """Wait until the log reaches beyond a position, through this process or another one."""
+        """Wait until the log reaches beyond a position, through this process or another one.
+
+        Raises:
+            StoreError: The database cannot be reached, or the store is closed.
+        """
         await checkpoint()
         while self.head <= after:
             with self._signal:
                 self.check_open()
+                if self._trouble is not None:
+                    raise StoreError(*self._trouble.args) from self._trouble
                 self._watchers += 1
                 if self._watchers == 1:
                     self._signal.notify()  # the thread begins to poll
@@ -159,15 +169,15 @@ class GroupWriter(Generic[Work, Result]):
             while True:
                 with self._signal:
                     if self._gathering is None and not self._closing:
-                        self._signal.wait(POLL if self._watchers else None)
+                        self._signal.wait(POLL if self._watchers else IDLE_POLL)
                     group, self._gathering = self._gathering, None
-                    closing, watched = self._closing, self._watchers > 0
+                    closing = self._closing
                 if group is not None:
                     head = self._commit(group, head)
                     self._tell(self._arrived, group, head)
                 elif closing:
                     break
-                elif watched and (found := self._poll(head)) > head:
+                elif (found := self._poll(head)) > head:
                     head = found
                     self._tell(self._arrived, None, head)
         finally:
@@ -179,6 +189,7 @@ class GroupWriter(Generic[Work, Result]):
     def _commit(self, group: Group[Work, Result], head: int) -> int:
         try:
             group.results, head = self._backend.commit(group.works)
+            self._trouble = None
         except StoreError as error:
             group.error = error
         except Exception as error:  # a fault of ours must not end the thread, nor leave the group waiting for ever
@@ -188,9 +199,14 @@ class GroupWriter(Generic[Work, Result]):
 
     def _poll(self, head: int) -> int:
         try:
-            return self._backend.head()
-        except StoreError:
-            return head  # no news while the database cannot be reached; who reads or appends is told the reason
+            found, trouble = self._backend.head(), None
+        except StoreError as error:
+            found, trouble = head, error
+        changed = trouble is not None and self._trouble is None
+        self._trouble = trouble
+        if changed:
+            self._tell(self._wake_watchers)  # they are told why there is no news
+        return found
 
     def _tell(self, function: Callable[..., None], *args: object) -> None:
         try:

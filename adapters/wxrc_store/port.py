@@ -1,18 +1,34 @@
 """The interface of an event store and of the vault beside it (design.md, Stores).
 
-A store is an async context manager. It runs the same under asyncio and trio.
+A store is an async context manager and runs the same under asyncio and trio. Every replica opens a handle of its own.
+
+*Ownership.* Work is spread over a fixed number of shards. The epoch of shard n is the version of the stream `shard/<n>`: `acquire`
+appends `ShardTaken` to it, `release` appends `ShardFreed`. An entry with a fence is written only while that stream still has the fence's
+version, checked in the same atomic step: whether an owner may write is never a question of time. Whether it is alive is one: it joins as
+a member and renews.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
-from wxrc_core.errors import Unavailable
-from wxrc_core.log import Entry, Outcome, Recorded
+from wxrc_core.errors import Unavailable, WxrcError
+from wxrc_core.log import Entry, Lease, Member, Outcome, Owner, Recorded
 
 
 class Store(Protocol):
-    """An append-only log of events in streams."""
+    """An append-only log of events in streams, the ownership of shards, and snapshots of what was folded from the log."""
+
+    @property
+    def shards(self) -> int:
+        """Into how many shards the bots are spread. Fixed when the store is made; known once the store is open."""
+
+    @property
+    def lifetime(self) -> float:
+        """How long a member lives without renewing (seconds). Every replica must use the same; renew three times as often."""
+
+    def monotonic(self) -> float:
+        """Return the time of the clock that `Member.until` is measured on (seconds). It is never set."""
 
     async def __aenter__(self) -> Self:
         """Open the log; events of a newer release in it raise `StoreError` here, naming the release that is needed."""
@@ -22,32 +38,109 @@ class Store(Protocol):
     ) -> None:
         """Finish what is being written and close."""
 
+    # -- the log ----------------------------------------------------------------------------------------------------------------
+
     async def append(self, batch: Sequence[Entry]) -> Sequence[Outcome]:
         """Append entries, each all or nothing and independent of the others; durable before it returns.
 
         Two entries for the same stream in one batch are taken in order.
 
         Returns:
-            One outcome per entry, in order: `Appended` with the position of its first event, or `Conflict` with the actual version.
+            One outcome per entry, in order: `Appended` with the position of its first event, `Conflict` with the actual version, or
+            `Fenced` where its epoch is over.
 
         Raises:
-            StoreError: Nothing can be said of the batch: the caller must read back by identity.
+            StoreError: The outcome of the batch is unknown: read back by identity.
+            InvalidValue: An event could not be read back. Nothing of the batch was written.
         """
 
     async def read(self, stream: str, after: int = 0) -> Sequence[Recorded]:
-        """Return the events of a stream with a version above `after`, in order; empty if there are none."""
+        """Return the events of a stream with a version above `after`, in order. It sees every append acknowledged before the call."""
 
     async def read_all(self, after: int = 0, limit: int = 1000) -> Sequence[Recorded]:
-        """Return up to `limit` events with a position above `after`, in position order, without a gap."""
+        """Return up to `limit` events with a position above `after`, in position order.
+
+        Nothing is skipped but what `forget` has deleted: positions never change, so a pruned log has gaps.
+        """
 
     async def at(self, position: int) -> Recorded | None:
-        """Return the event at a position, or None where the log does not reach that far."""
+        """Return the event at a position; None beyond the end of the log, and where the event was deleted."""
 
     async def changed(self, after: int) -> None:
         """Return when the log has, or may have, an event with a position above `after`.
 
         It may return early; polling with `read_all` is the truth. News from other processes arrive too.
+
+        Raises:
+            StoreError: The log cannot be reached just now.
         """
+
+    # -- ownership --------------------------------------------------------------------------------------------------------------
+
+    async def join(self, name: str) -> Member:
+        """Return a new member that lives for `lifetime`. Its id starts with `name` and is never used again."""
+
+    async def renew(self, member: Member) -> Member:
+        """Return the member with a later `until`. Effects begin only before `until`.
+
+        Raises:
+            Lapsed: The member is dead, for good: stop everything that it owns, and join anew.
+            StoreError: Unknown; `member.until` still counts.
+        """
+
+    async def leave(self, member: Member) -> None:
+        """End the member; others may take its shards at once. It writes nothing: `release` first, so that the log says who let go."""
+
+    async def acquire(self, member: Member, shards: Sequence[int], at: int) -> Mapping[int, Lease]:
+        """Take those of the shards that are free or whose member is dead, and append `ShardTaken` to each: that is the new epoch.
+
+        A shard that the member has already is returned with the lease that it has, so a call whose answer was lost may be repeated.
+        The others are left out. A store may leave out free ones too, as SQLite does while another process owns any.
+
+        Args:
+            member: Who takes them.
+            shards: Their numbers.
+            at: Now (epoch ms), for the event.
+
+        Raises:
+            Lapsed: The member is dead.
+        """
+
+    async def release(self, leases: Sequence[Lease], at: int) -> None:
+        """Append `ShardFreed` under the fence of each lease: its epoch is over at once. Leases of epochs that are over are left alone."""
+
+    async def owners(self) -> Mapping[int, Owner]:
+        """Return who owns each shard. A hint, for balancing and for people: it may be outdated when it arrives."""
+
+    # -- beside the log ---------------------------------------------------------------------------------------------------------
+
+    async def save(self, position: int, schema: str, blob: bytes) -> None:
+        """Keep a snapshot of what was folded up to a position, whole or not at all. The two newest of each schema are kept."""
+
+    async def newest(self, schemas: Sequence[str]) -> tuple[int, str, bytes] | None:
+        """Return the newest snapshot of one of these schemas that is whole (position, schema, blob), or None."""
+
+    async def forget(self, streams: Mapping[str, int]) -> int:
+        """Delete whole streams, for ever. Their positions stay empty, and a stream of that name would begin at version 1 again.
+
+        It may be interrupted at any moment and repeated: a stream is there whole or not at all. It runs beside a service in use.
+
+        Args:
+            streams: The version that each stream must still have. One that was appended to meanwhile is left alone, and so is
+                the one with the newest event of the log, from which the next position follows.
+
+        Returns:
+            How many streams were deleted.
+
+        Raises:
+            ValueError: One is the stream of a shard, whose versions are epochs.
+        """
+
+    async def told_to(self) -> int:
+        """Return the position up to which everything that was due because of an event has been recorded; 0 = not known."""
+
+    async def set_told_to(self, position: int) -> None:
+        """Raise what `told_to` returns; a lower position changes nothing. Durable before it returns."""
 
 
 class Vault(Protocol):
@@ -73,3 +166,7 @@ class StoreInUse(StoreError):
 
 class NewerEvents(StoreError):
     """The log has events that this release does not know. The message says which release is needed."""
+
+
+class Lapsed(WxrcError):
+    """The member is dead and stays so; others may own its shards by now. Stop everything that it owns, and join anew."""

@@ -6,8 +6,8 @@ Schedule, order, durability and retries are decided in the core and driven by a 
 from wxrc_webhook.answer import Acknowledged, Failed, Outcome
 from wxrc_webhook.errors import CallbackUrlError, WebhookError, WebhookSecretError
 from wxrc_webhook.guard import AllowPrivate, Network, check_url
-from wxrc_webhook.network import Resolver
-from wxrc_webhook.sender import ANSWER_LIMIT_BYTES, TIME_LIMIT_S, Attempt, WebhookSender
+from wxrc_webhook.resolver import Resolver
+from wxrc_webhook.sender import ANSWER_LIMIT_BYTES, TIME_LIMIT_S, CallbackRequest, WebhookSender
 from wxrc_webhook.signing import (
     Callback,
     Encoded,
@@ -22,8 +22,8 @@ __all__ = [
     "TIME_LIMIT_S",
     "Acknowledged",
     "AllowPrivate",
-    "Attempt",
     "Callback",
+    "CallbackRequest",
     "CallbackUrlError",
     "Encoded",
     "Failed",

@@ -21,3 +21,11 @@ class NameNotResolved(WebhookError):
 
 class AnswerTooLong(WebhookError):
     """The receiver sent more than an acknowledgement can need. Nothing more was read."""
+
+
+class AnswerNotHttp(WebhookError):
+    """What the receiver sent is no HTTP answer, or breaks off."""
+
+
+class ClosedWithoutAnswer(WebhookError):
+    """The receiver closed the connection before it had sent the head of an answer."""

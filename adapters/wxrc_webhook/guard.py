@@ -3,7 +3,7 @@
 The URL is taken apart once, here, and only its parts are used afterwards, so that no second parser can read it
 differently. The name is resolved once for each connection, every address it leads to is judged, and the connection
 goes to an address that was judged; the name itself stays in the Host header and in the TLS handshake. See
-`CheckedBackend` for the connection.
+`Connector` for the connection.
 
 A channel may allow private networks: `True` stands for loopback, the private ranges (RFC 1918, RFC 4193) and the
 shared one (RFC 6598); a tuple of networks allows just these. Link-local addresses, where clouds keep the machine's
@@ -12,6 +12,7 @@ credentials, need a network by name.
 
 import ipaddress
 import re
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote, urlsplit
 
@@ -77,6 +78,7 @@ def check_url(url: str, allow_private: AllowPrivate = False) -> None:
     checked_target(url, allow_private)
 
 
+@lru_cache(maxsize=1024)
 def checked_target(url: str, allow_private: AllowPrivate) -> Target:
     """Take a callback URL apart and check all that can be checked without asking the network.
 

@@ -20,10 +20,12 @@ from attrs import Attribute, field, frozen
 
 from wxrc_core.channel import CallbackFormat
 from wxrc_webhook.answer import Answer, Outcome, judge
-from wxrc_webhook.errors import CallbackUrlError, WebhookError
+from wxrc_webhook.connection import Connection
+from wxrc_webhook.errors import CallbackUrlError, ClosedWithoutAnswer, WebhookError
 from wxrc_webhook.guard import AllowPrivate, Target, checked_target
-from wxrc_webhook.network import CheckedBackend, Resolver, system_resolver
-from wxrc_webhook.pools import IDLE_CONNECTIONS, KEEP_ALIVE_S, PoolKey, Pools
+from wxrc_webhook.network import Connector, close
+from wxrc_webhook.pools import IdleConnections, PoolKey
+from wxrc_webhook.resolver import Resolver, system_resolver
 from wxrc_webhook.signing import Callback, encode, secret_bytes, signature_headers
 
 TIME_LIMIT_S: Final = 5.0
@@ -46,7 +48,7 @@ def _usable_secrets(_attempt: object, _attribute: "Attribute[tuple[str, ...]]", 
 
 
 @frozen(kw_only=True)
-class Attempt:
+class CallbackRequest:
     """One attempt to post one callback. Its repr shows neither secrets nor texts nor the URL, which may hold a token.
 
     Attributes:
@@ -89,6 +91,7 @@ class WebhookSender:
         answer_limit: int = ANSWER_LIMIT_BYTES,
         ssl_context: ssl.SSLContext | None = None,
         resolve: Resolver | None = None,
+        network: httpcore.AsyncNetworkBackend | None = None,
     ) -> None:
         """Set the limits.
 
@@ -98,43 +101,36 @@ class WebhookSender:
             ssl_context: Which certificates are trusted; by default the usual public authorities. It must be one that
                 checks certificates and names.
             resolve: How names become addresses; by default the operating system's way.
+            network: What opens connections to checked addresses; by default the operating system's network.
         """
         self._time_limit_s = time_limit_s
         self._answer_limit = answer_limit
         self._ssl_context = ssl_context
         self._resolve = resolve
-        self._pools: Pools | None = None
+        self._network = network
+        self._connector: Connector | None = None
+        self._idle = IdleConnections()
+        self._open: set[Connection] = set()
 
     async def __aenter__(self) -> Self:
         """Get ready to post."""
         ssl_context = self._ssl_context or httpcore.default_ssl_context()
-        resolve = self._resolve or system_resolver()
-
-        def make(allow_private: AllowPrivate) -> httpcore.AsyncConnectionPool:
-            # No limit on connections: whoever waited for one would send a stale timestamp.
-            return httpcore.AsyncConnectionPool(
-                ssl_context=ssl_context,
-                max_connections=None,
-                max_keepalive_connections=IDLE_CONNECTIONS,
-                keepalive_expiry=KEEP_ALIVE_S,
-                network_backend=CheckedBackend(
-                    allow_private=allow_private, resolve=resolve, answer_limit=self._answer_limit
-                ),
-            )
-
-        self._pools = Pools(make)
+        ssl_context.set_alpn_protocols(["http/1.1"])
+        self._connector = Connector(
+            resolve=self._resolve or system_resolver(), ssl_context=ssl_context, network=self._network
+        )
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close the connections. Attempts still under way fail."""
-        pools, self._pools = self._pools, None
-        with anyio.CancelScope(shield=True):
-            if pools is not None:
-                await pools.aclose()
+        self._connector = None
+        self._idle = IdleConnections()
+        while self._open:
+            await close(self._open.pop().stream)
 
-    async def post(self, attempt: Attempt) -> Outcome:
+    async def post(self, attempt: CallbackRequest) -> Outcome:
         """Post a callback once and say how it ended; it takes no longer than the time limit.
 
         Returns:
@@ -144,7 +140,7 @@ class WebhookSender:
             TypeError: The body holds something that JSON has no word for.
             RuntimeError: The sender is not open.
         """
-        if self._pools is None:
+        if self._connector is None:
             raise RuntimeError("The sender is not open; use it with `async with WebhookSender() as sender`.")
         callback = Callback(webhook_id=attempt.webhook_id, body=attempt.body, format=attempt.format)
         encoded = encode(callback)
@@ -155,48 +151,75 @@ class WebhookSender:
             channel_key=attempt.channel_key,
             webhook_secrets=attempt.webhook_secrets,
         )
-        headers["Content-Type"] = encoded.content_type
         answer = Answer()
         try:
             target = checked_target(attempt.url, attempt.allow_private)
         except CallbackUrlError as error:
             answer.trouble = str(error)
         else:
-            key = PoolKey(attempt.allow_private, target.scheme, target.host, target.port)
+            request = _request(target, encoded.content_type, headers, encoded.body)
             with anyio.move_on_after(self._time_limit_s) as limit:
-                async with self._pools.use(key) as pool:
-                    await _exchange(pool, target, headers, encoded.body, answer)
+                await self._exchange(self._connector, target, attempt.allow_private, request, answer)
             if limit.cancelled_caught:
                 whole = "complete " if answer.status else ""
                 answer.trouble = f"no {whole}answer in {self._time_limit_s:g} s"
         return judge(answer, now=attempt.timestamp)
 
+    async def _exchange(
+        self, connector: Connector, target: Target, allow_private: AllowPrivate, request: bytes, answer: Answer
+    ) -> None:
+        """Post and read, noting in `answer` what arrives and why no more does."""
+        key = PoolKey(allow_private, target.scheme, target.host, target.port)
+        try:
+            while True:
+                connection = await self._kept(key) or await self._new(connector, target, allow_private)
+                try:
+                    await connection.exchange(request, answer)
+                    return
+                except (ClosedWithoutAnswer, httpcore.NetworkError):
+                    # The receiver closed a kept connection as the request went out: it is no failure of the receiver's.
+                    if not connection.used or answer.status is not None:
+                        raise
+                finally:
+                    if not (
+                        connection.reusable
+                        and connection in self._open
+                        and self._idle.give(key, connection, anyio.current_time())
+                    ):
+                        await self._close(connection)
+        except WebhookError as error:
+            answer.trouble = str(error)
+        except (
+            Exception
+        ) as error:  # Whatever a far end does is an outcome; it must not end the task that serves other receivers.
+            answer.trouble = _in_words(error, target)
 
-async def _exchange(
-    pool: httpcore.AsyncConnectionPool, target: Target, headers: Mapping[str, str], body: bytes, answer: Answer
-) -> None:
-    """Post and read, noting in `answer` what arrives and why no more does."""
-    url = httpcore.URL(scheme=target.scheme, host=target.host, port=target.port, target=target.path)
-    all_headers = {
-        "Host": target.host_header,
-        "User-Agent": "wxrc",
-        "Accept": "application/json, text/plain",
-        "Accept-Encoding": "identity",
-        "Content-Length": str(len(body)),
-        **headers,
-    }
-    try:
-        async with pool.stream("POST", url, headers=[*all_headers.items()], content=body) as response:
-            answer.status, answer.headers = response.status, response.headers
-            async for piece in response.aiter_stream():
-                answer.body += piece
-            answer.complete = True
-    except WebhookError as error:
-        answer.trouble = str(error)
-    except (
-        Exception
-    ) as error:  # Whatever a far end does is an outcome; it must not end the task that serves other receivers.
-        answer.trouble = _in_words(error, target)
+    async def _kept(self, key: PoolKey) -> Connection | None:
+        for outdated in self._idle.outdated(anyio.current_time()):
+            await self._close(outdated)
+        while (connection := self._idle.take(key)) is not None and not connection.fresh():
+            await self._close(connection)
+        return connection
+
+    async def _new(self, connector: Connector, target: Target, allow_private: AllowPrivate) -> Connection:
+        connection = Connection(await connector.connect(target, allow_private), self._answer_limit)
+        self._open.add(connection)
+        return connection
+
+    async def _close(self, connection: Connection) -> None:
+        self._open.discard(connection)
+        await close(connection.stream)
+
+
+def _request(target: Target, content_type: str, headers: Mapping[str, str], body: bytes) -> bytes:
+    """Write a request down. Nothing in it can break out of its line: URL, id and signatures were checked or made here."""
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    head = (
+        f"POST {target.path} HTTP/1.1\r\nHost: {target.host_header}\r\nUser-Agent: wxrc\r\n"
+        "Accept: application/json, text/plain\r\nAccept-Encoding: identity\r\n"
+        f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n{lines}\r\n"
+    )
+    return head.encode("ascii") + body
 
 
 def _in_words(error: Exception, target: Target) -> str:
@@ -215,10 +238,6 @@ def _in_words(error: Exception, target: Target) -> str:
                 else "the connection broke off"
             )
             return f"could not connect to {target.host_header}: {why}"
-        case httpcore.RemoteProtocolError(), _ if "without sending a response" in str(error):
-            return "the connection was closed without a proper answer"
-        case httpcore.ProtocolError(), _:
-            return "the answer is not proper HTTP"
         case ((httpcore.NetworkError() | OSError()), _):
             return "the connection broke before the answer was complete"
     return f"the attempt broke off ({type(error).__name__})"

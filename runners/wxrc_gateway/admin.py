@@ -3,21 +3,25 @@
 A gateway that runs on the same log, in this process or another, takes them in as they are written.
 """
 
+import random
 import re
 import secrets
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 from attrs import frozen
 
-from wxrc_core import aggregate, bot, channel
+from wxrc_core import bot, channel
 from wxrc_core.errors import Refusal
-from wxrc_core.log import Appended, Entry
 from wxrc_core.puppet import Capabilities
+from wxrc_gateway._append import append
 from wxrc_puppet.port import PuppetError, PuppetFactory
 from wxrc_store.port import Store, Vault
 from wxrc_webhook import check_url, new_webhook_secret
+
+SYSTEM_CHANCE: random.Random = secrets.SystemRandom()
+"""The operating system's randomness, fit for secrets. Simulations pass a seeded source instead."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
 
@@ -45,9 +49,15 @@ class ChannelSecrets:
     chid: str
     key: str
     webhook_secret: str
+    position: int = 0
 
     def __repr__(self) -> str:
         return f"ChannelSecrets(chid={self.chid!r})"
+
+
+def token_hex(chance: random.Random, count: int) -> str:
+    """Return so many random bytes as hexadecimal digits."""
+    return chance.randbytes(count).hex()
 
 
 def _check_name(field: str, name: str) -> None:
@@ -64,18 +74,6 @@ def _check_callback(url: str, allow_private: bool) -> None:
         raise Refusal(str(error)) from error
 
 
-async def _decide(store: Store, stream: str, command: Any) -> None:
-    """Hand a command to the aggregate that has this stream, as often as somebody else is quicker."""
-    while True:
-        state, version = aggregate.fold(await store.read(stream))
-        events = aggregate.decide(state, command)
-        if not events:
-            return
-        [outcome] = await store.append([Entry(stream, version, events)])
-        if isinstance(outcome, Appended):
-            return
-
-
 async def add_channel(
     store: Store,
     vault: Vault,
@@ -87,6 +85,7 @@ async def add_channel(
     allow_private: bool = False,
     key: str | None = None,
     webhook_secret: str | None = None,
+    chance: random.Random = SYSTEM_CHANCE,
 ) -> ChannelSecrets:
     """Make a channel and its secrets.
 
@@ -100,10 +99,11 @@ async def add_channel(
         allow_private: Callbacks may go to private and loopback addresses.
         key: The KEY; by default a new one. At least 16 characters.
         webhook_secret: `whsec_…`; by default a new one.
+        chance: Where new secrets and ids come from.
 
     Raises:
         Refusal: The name is taken or malformed, or a value cannot be used; the sentence says which and why.
-        StoreError: The store is not to be had just now.
+        StoreError: The store is unavailable.
     """
     _check_name("chid", chid)
     if callback_url:
@@ -111,11 +111,11 @@ async def add_channel(
     if key is not None and len(key) < 16:
         raise Refusal("the channel's KEY must have at least 16 characters")
     if await store.read(channel.stream_name(chid)):
-        # Before the vault is touched; two at once are told apart by the log below, and each has secrets of its own ids.
+        # Before the vault is touched. Of two at once, the log lets one through; each has secrets under ids of its own.
         raise Refusal(f"channel '{chid}' is there already; choose another chid")
-    key = key or secrets.token_hex(20)
-    webhook_secret = webhook_secret or new_webhook_secret(secrets.token_bytes(32))
-    key_id, secret_id = secrets.token_hex(4), secrets.token_hex(4)
+    key = key or token_hex(chance, 20)
+    webhook_secret = webhook_secret or new_webhook_secret(chance.randbytes(32))
+    key_id, secret_id = token_hex(chance, 4), token_hex(chance, 4)
     added = channel.ChannelAdded(
         at=at,
         chid=chid,
@@ -128,12 +128,12 @@ async def add_channel(
     # The secrets first: a channel must never be seen without them.
     await vault.put(channel.key_name(chid, key_id), key.encode())
     await vault.put(channel.webhook_secret_name(chid, secret_id), webhook_secret.encode())
-    await _decide(store, channel.stream_name(chid), channel.Add(added))
-    return ChannelSecrets(chid, key, webhook_secret)
+    written = await append(store, channel.stream_name(chid), channel.Add(added))
+    return ChannelSecrets(chid, key, webhook_secret, written.last)
 
 
-async def move_callback(store: Store, chid: str, moved: channel.CallbackMoved) -> None:
-    """Have a channel's callbacks go elsewhere.
+async def move_callback(store: Store, chid: str, moved: channel.CallbackMoved) -> int:
+    """Have a channel's callbacks go elsewhere; return the position of the event, or 0 where nothing changed.
 
     Raises:
         Refusal: There is no such channel, or the URL cannot be used.
@@ -143,12 +143,12 @@ async def move_callback(store: Store, chid: str, moved: channel.CallbackMoved) -
     _check_name("chid", chid)
     if not await store.read(channel.stream_name(chid)):
         raise Refusal(f"there is no channel '{chid}'; add it first")
-    await _decide(store, channel.stream_name(chid), channel.MoveCallback(moved))
+    return (await append(store, channel.stream_name(chid), channel.MoveCallback(moved))).last
 
 
-def options_name(botcode: str) -> str:
+def options_name(botcode: str, options_id: str) -> str:
     """Return the name under which the vault has a bot's options (they may hold tokens)."""
-    return f"bot/{botcode}/options"
+    return f"bot/{botcode}/options/{options_id}" if options_id else f"bot/{botcode}/options"
 
 
 def session_name(botcode: str) -> str:
@@ -166,8 +166,9 @@ async def add_bot(
     at: int,
     options: Mapping[str, str] | None = None,
     pace: Literal["customary", "none"] | None = None,
-) -> None:
-    """Make a bot.
+    chance: random.Random = SYSTEM_CHANCE,
+) -> int:
+    """Make a bot; return the position of its first event.
 
     Args:
         store: The log.
@@ -178,10 +179,11 @@ async def add_bot(
         at: Now (epoch ms).
         options: What the puppet is to be told.
         pace: How much it may send; by default what the puppet's kind says.
+        chance: Where ids come from.
 
     Raises:
         Refusal: The name is taken or malformed, or an option cannot be used; the sentence says which and why.
-        StoreError: The store is not to be had just now.
+        StoreError: The store is unavailable.
     """
     _check_name("botcode", botcode)
     stream = bot.stream_name(botcode)
@@ -191,23 +193,26 @@ async def add_bot(
         can = kind.prepare(botcode, options or {}) if kind.prepare else kind.capabilities
     except (ValueError, PuppetError) as error:
         raise Refusal(str(error)) from error
-    await vault.put(options_name(botcode), msgspec.json.encode(dict(options or {})))
+    # Of two that make the same bot at once, the log lets one through, with its own options.
+    options_id = token_hex(chance, 4)
+    await vault.put(options_name(botcode, options_id), msgspec.json.encode(dict(options or {})))
     added = bot.BotAdded(
         at=at,
         botcode=botcode,
         puppet=puppet,
         pace=pace or can.pace,
         deduplicates=can.deduplicates,
+        options_id=options_id,
     )
-    await _decide(store, stream, bot.Add(added))
+    return (await append(store, stream, bot.Add(added))).last
 
 
-async def grant_bot(store: Store, chid: str, granted: channel.BotGranted) -> None:
-    """Let a channel use a bot.
+async def grant_bot(store: Store, chid: str, granted: channel.BotGranted) -> int:
+    """Let a channel use a bot; return the position of the event, or 0 where nothing changed.
 
     Raises:
         Refusal: There is no such channel or bot.
-        StoreError: The store is not to be had just now.
+        StoreError: The store is unavailable.
     """
     _check_name("chid", chid)
     _check_name("botcode", granted.botcode)
@@ -215,4 +220,4 @@ async def grant_bot(store: Store, chid: str, granted: channel.BotGranted) -> Non
         raise Refusal(f"there is no bot '{granted.botcode}'; add it first")
     if not await store.read(channel.stream_name(chid)):
         raise Refusal(f"there is no channel '{chid}'; add it first")
-    await _decide(store, channel.stream_name(chid), channel.Grant(granted))
+    return (await append(store, channel.stream_name(chid), channel.Grant(granted))).last

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from wxrc_gateway import Gateway
 from wxrc_http import Api
-from wxrc_puppet.simulator import World
+from wxrc_puppet.simulator import SimulatedWeChat
 from wxrc_puppet.simulator.web import routes as simulator_routes
 
 
@@ -32,7 +32,7 @@ class App:
     """
 
     def __init__(
-        self, gateway: Gateway, world: World, *, answer_wait_ms: int = 300, extra: Sequence[BaseRoute] = ()
+        self, gateway: Gateway, world: SimulatedWeChat, *, answer_wait_ms: int = 300, extra: Sequence[BaseRoute] = ()
     ) -> None:
         self._gateway = gateway
         self._api = Api(gateway, answer_wait_ms=answer_wait_ms)
@@ -57,7 +57,7 @@ class App:
         await app(scope, receive, send)
 
     def _simulates(self) -> bool:
-        return any(held.state.added.puppet == "simulator" for held in self._gateway.world.bots.values())
+        return any(found.state.added.puppet == "simulator" for found in self._gateway.view.bots.values())
 
     async def _home(self, request: Request) -> Response:
         return HTMLResponse(_HOME.format(phones=_PHONES if self._simulates() else ""), headers=_HEADERS)
@@ -70,8 +70,8 @@ class App:
 
     async def _qr_image(self, request: Request) -> Response:
         """Show the QR code that waits under this unguessable name; gone with the code."""
-        for held in self._gateway.world.bots.values():
-            code = held.state.client.qr
+        for found in self._gateway.view.bots.values():
+            code = found.state.qr
             if code is None or not code.image_url.endswith(f"/qr/{request.path_params['name']}"):
                 continue
             if code.expires_at > self._gateway.clock():

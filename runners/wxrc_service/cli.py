@@ -1,91 +1,32 @@
 """The `wxrc` command. Each subcommand works beside a running service on the same data directory, or without one."""
 
-import errno
 import io
 import json
 import logging
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import anyio
 import click
 
 from wxrc_core import bot, channel, message
-from wxrc_core.errors import Refusal, WxrcError
+from wxrc_core.errors import Refusal
 from wxrc_gateway import Gateway, add_bot, add_channel, grant_bot, move_callback
 from wxrc_gateway.gateway import wall_clock
-from wxrc_gateway.outside import where
 from wxrc_service import demo as demonstration
 from wxrc_service import show
 from wxrc_service.app import qr_terminal
-from wxrc_service.data import DataDir, InUse, opened_world
+from wxrc_service.cli_maintenance import prune_command, verify_command
+from wxrc_service.cli_run import attached, opened, run
+from wxrc_service.data import DataDir, opened_world
 from wxrc_service.options import data_option, serve_options
 from wxrc_service.puppets import NAMES, simulator_kind, wechaty_kind
-from wxrc_service.serve import Settings, serve, service
+from wxrc_service.serve import Settings, serve
 from wxrc_store.sqlite import SqliteStore
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-
-T = TypeVar("T")
-
-
-def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run something asynchronous; what goes wrong becomes a sentence, not a traceback."""
-    try:
-        return anyio.run(work, backend="asyncio", backend_options={"use_uvloop": sys.platform != "win32"})
-    except BaseException as error:
-        causes = list(_causes(error))
-        for cause in causes:
-            if isinstance(cause, WxrcError):
-                raise click.ClickException(str(cause)) from None
-        if isinstance(causes[0], KeyboardInterrupt):
-            raise SystemExit(130) from None
-        if isinstance(causes[0], OSError):
-            if causes[0].errno == errno.EPIPE:
-                raise causes[0] from None  # whoever read along has gone: click ends quietly
-            raise click.ClickException(str(causes[0])) from None
-        if not isinstance(causes[0], Exception):
-            raise
-        raise click.ClickException(f"this should not happen, please report it: {where(causes[0])}") from None
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        for each in error.exceptions:
-            yield from _causes(each)
-    else:
-        yield error
-
-
-@asynccontextmanager
-async def attached(data: Path) -> AsyncIterator[tuple[Gateway, bool]]:
-    """Give a gateway on this directory: beside the service that runs there, or a whole service of our own for as long as it takes.
-
-    Yields:
-        The gateway, and whether another service runs the bots.
-    """
-    directory = DataDir(data)
-    directory.check()
-    if directory.holder() is None:
-        with suppress(InUse):  # another command was quicker to run a service
-            async with service(Settings(data=directory, port=0)) as (gateway, _):
-                yield gateway, False
-            return
-    async with Gateway(store=SqliteStore(directory.log), puppets={}, passive=True) as gateway:
-        yield gateway, True
-
-
-@asynccontextmanager
-async def opened(data: Path) -> AsyncIterator[SqliteStore]:
-    """Open the log of this directory, whether or not a service runs on it."""
-    directory = DataDir(data)
-    directory.make()
-    async with SqliteStore(directory.log) as store:
-        yield store
 
 
 @click.group()
@@ -301,8 +242,8 @@ def login_command(data: Path, botcode: str) -> None:
                 match recorded.event:
                     case bot.LoginRequested():
                         waiting = gateway.bot(botcode)
-                        if waiting is not None and waiting.client.qr is not None:
-                            _show_code(waiting.client.qr)  # asked for before; that code still waits
+                        if waiting is not None and waiting.qr is not None:
+                            _show_code(waiting.qr)  # asked for before; that code still waits
                     case bot.QrCodeIssued() as code:
                         _show_code(code)
                     case bot.QrCodeScanned():
@@ -411,3 +352,7 @@ def log_command(data: Path, what: str) -> None:
                 click.echo(show.event_line(recorded))
 
     run(work)
+
+
+main.add_command(verify_command)
+main.add_command(prune_command)

@@ -17,7 +17,7 @@ import apsw
 from attrs import frozen
 
 from wxrc_core.errors import WxrcError
-from wxrc_puppet.simulator import World, WorldError
+from wxrc_puppet.simulator import SimulatedWeChat, SimulatorError
 
 
 class InUse(WxrcError):
@@ -146,15 +146,15 @@ class DataDir:
                 time.sleep(0.05)
 
 
-def opened_world(path: Path) -> World:
+def opened_world(path: Path) -> SimulatedWeChat:
     """Open the simulated WeChat, a context manager.
 
     Raises:
         WxrcError: Its file cannot be used; the sentence says why.
     """
     try:
-        return World(path)
+        return SimulatedWeChat(path)
     except OSError as error:
         raise WxrcError(f"the simulator's file {path} cannot be used: {error.strerror}") from error
-    except (WorldError, apsw.Error) as error:
+    except (SimulatorError, apsw.Error) as error:
         raise WxrcError(f"the simulator's file {path} cannot be used: {error}") from error

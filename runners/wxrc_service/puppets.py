@@ -10,10 +10,10 @@ from wxrc_core.errors import Refusal
 from wxrc_core.puppet import Capabilities
 from wxrc_gateway import PuppetKind
 from wxrc_puppet.port import Puppet, PuppetContext
-from wxrc_puppet.simulator import SimulatedPuppet, World, read_options, simulator
+from wxrc_puppet.simulator import SimulatedPuppet, SimulatedWeChat, read_options, simulator
 
 
-def simulator_kind(world: World) -> PuppetKind:
+def simulator_kind(world: SimulatedWeChat) -> PuppetKind:
     """Return the simulator, whose bots live in this world."""
 
     def prepare(botcode: str, options: Mapping[str, str]) -> Capabilities:
@@ -51,7 +51,7 @@ def wechaty_kind() -> PuppetKind:
 NAMES = ("simulator", "wechaty")
 
 
-def kinds(world: World) -> dict[str, PuppetKind]:
+def kinds(world: SimulatedWeChat) -> dict[str, PuppetKind]:
     """Return every kind that can be had here; simulated bots live in this world."""
     known = {"simulator": simulator_kind(world)}
     with suppress(Refusal):  # not installed: `wxrc bot add` and a bot that needs it say so

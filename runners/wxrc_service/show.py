@@ -28,16 +28,15 @@ ACTIONS = {
 
 def bot_line(the_bot: bot.Bot, served: bool) -> str:
     """Return a bot's state in one line: what, since when, why, and what to do next."""
-    client = the_bot.client
     if not served:
         state = f"not running (was {the_bot.state} at the end)" if the_bot.running else str(the_bot.state)
-    elif the_bot.state is bot.BotState.LOGIN and not client.link:
+    elif the_bot.state is bot.BotState.LOGIN and not the_bot.link:
         state = "login, but not reachable"
     else:
         state = str(the_bot.state)
     parts = [f"{the_bot.added.botcode}  {state}  since {clock_time(the_bot.since)}"]
-    if the_bot.state is bot.BotState.LOGIN and client.wxid:
-        parts.append(f"as {client.name} ({client.wxid}), {len(client.rooms)} rooms")
+    if the_bot.state is bot.BotState.LOGIN and the_bot.wxid:
+        parts.append(f"as {the_bot.name} ({the_bot.wxid}), {len(the_bot.rooms)} rooms")
     if the_bot.reason:
         parts.append(f"why: {the_bot.reason.rstrip('.')}")
     action = ACTIONS["relogin" if the_bot.state is bot.BotState.LOGOUT else bot.user_action(the_bot)]
@@ -52,19 +51,19 @@ def status_lines(world: World, holder: Holder | None) -> Iterable[str]:
         yield "service   not running; start it with `wxrc serve`"
     else:
         yield f"service   running at {holder.url} since {clock_time(holder.since)} (process {holder.pid})"
-    for held in world.bots.values():
-        yield f"bot       {bot_line(held.state, holder is not None)}"
-    if not world.bots:
+    for found in world.view.bots.values():
+        yield f"bot       {bot_line(found.state, holder is not None)}"
+    if not world.view.bots:
         yield "bot       none; add one with `wxrc bot add`"
-    for chid, held in world.channels.items():
-        settings, grants = held.state.settings, ", ".join(held.state.grants) or "no bot"
+    for chid, known in world.view.channels.items():
+        settings, grants = known.state.settings, ", ".join(known.state.grants) or "no bot"
         yield f"channel   {chid}  uses {grants}; callbacks to {settings.callback_url or 'nowhere'}"
-    if not world.channels:
+    if not world.view.channels:
         yield "channel   none; add one with `wxrc channel add`"
-    states = [held.state.state for held in world.messages.values()]
-    queued, doubtful = states.count(MessageState.QUEUED), states.count(MessageState.IN_DOUBT)
-    yield f"messages  {queued} queued, {states.count(MessageState.ATTEMPTED)} being sent, {doubtful} in doubt"
-    yield f"callbacks {len(world.deliveries)} under way"
+    states = [found.state.state for found in world.messages.values()]
+    queued, attempted = states.count(MessageState.QUEUED), states.count(MessageState.ATTEMPTED)
+    yield f"messages  {queued} queued, {attempted} being sent, {len(world.doubts)} in doubt"
+    yield f"callbacks {world.deliveries} under way"
 
 
 def event_line(recorded: Recorded) -> str:

@@ -1,224 +1,219 @@
-"""Those who ask: business systems that repeat themselves until they have an answer, operators, and people in WeChat."""
+"""Business systems: they sign real requests, call some replica's HTTP application, and ask again until they have an answer."""
 
-from typing import Literal
+import asyncio
+import hashlib
+import hmac
+import json
+from collections.abc import MutableMapping, Sequence
+from typing import Any
 
-from attrs import frozen
+import attrs
 
-from wxrc_core import bot, channel, message, operation
-from wxrc_core.errors import Refusal, TxcodeReused, Unavailable
-from wxrc_core.puppet import ReportMessage
-from wxrc_simulation.gateway import Gateway
-from wxrc_simulation.receiver import Receivers
-from wxrc_simulation.rules import Core
-from wxrc_simulation.scheduler import Signal, Steps
-from wxrc_simulation.stage import Stage
-from wxrc_simulation.wechat import Account, WeChat
+from wxrc_core import message
+from wxrc_core.errors import WxrcError
+from wxrc_simulation.chance import Chance, Faults
+from wxrc_simulation.loop import VirtualLoop
+from wxrc_simulation.records import Call, Run
+from wxrc_simulation.replica import START, Replica
+from wxrc_simulation.schedule import UNLENT, Ask
 
-GIVE_UP_MS = 2_000
-"""How long a client waits for an answer before it asks again (ms)."""
+GIVE_UP_S = 3.0
+"""How long a client waits for an answer before it asks again (seconds)."""
 
-
-@frozen(kw_only=True)
-class Request:
-    """What a channel asks: to send a text, or an operation on the bot."""
-
-    chid: str
-    day: str
-    txcode: str
-    botcode: str
-    interface: Literal["roomSendText", "login", "logout", "stop"] = "roomSendText"
-    room_id: str = ""
-    room_topic: str = ""
-    text: str = ""
-    lifetime_ms: int | None = None
-    wait_ms: int = 300
-
-    @property
-    def digest(self) -> str:
-        """Its fingerprint."""
-        return f"{self.interface}|{self.botcode}|{self.room_id}|{self.room_topic}|{self.text}"
-
-    @property
-    def name(self) -> str:
-        """What must be done once only."""
-        return message.stream_name(self.chid, self.day, self.txcode)
+DAY = "20261124"
+"""The day of every request, in the channels' time zone."""
 
 
-@frozen(kw_only=True)
-class Answer:
-    """What the gateway answered: code, and for an accepted message its number, sendStatus and sendReason.
+class Clients:
+    """All business systems.
 
     Attributes:
-        position: Where the log ended when the gateway gave the answer.
+        asking: How many requests have no answer yet.
     """
 
-    request: Request
-    code: Literal["0", "12", "22"]
-    position: int
-    msgid: int = 0
-    status: str = ""
-    reason: str = ""
+    def __init__(self, loop: VirtualLoop, run: Run, faults: Faults, replicas: Sequence[Replica]) -> None:
+        self.keys: dict[str, str] = {}
+        self.asking = 0
+        self._loop, self._run, self._faults, self._replicas = loop, run, faults, replicas
 
-
-class Call:
-    """One request under way."""
-
-    def __init__(self, answered: Signal) -> None:
-        self.answer: Answer | None = None
-        self.answered = answered
-
-
-class Site:
-    """The place where the gateway runs: a process that crashes is started again.
-
-    Attributes:
-        process: The process that runs, or ran last.
-        given: Every answer that a process gave.
-        arrived: Those that reached their client.
-        resent: Streams of messages that an operator had sent again.
-        decided_on: See `Gateway`.
-    """
-
-    def __init__(self, stage: Stage, wechat: WeChat, receivers: Receivers, core: Core) -> None:
-        self.given: list[Answer] = []
-        self.arrived: list[Answer] = []
-        self.resent: set[str] = set()
-        self.decided_on: dict[int, int] = {}
-        self._stage, self._wechat, self._receivers, self._core = stage, wechat, receivers, core
-        self.process = self._new_process()
-
-    def _new_process(self) -> Gateway:
-        return Gateway(self._stage, self._wechat, self._receivers, self._core, self.decided_on)
-
-    def keep_running(self) -> Steps[None]:
-        """Start the gateway, and start it again whenever it has crashed."""
-        while True:
-            self._stage.scheduler.spawn(self.process.start(), self.process)
-            yield self.process.crashed, None
-            yield self._stage.delay(20, 5_000)
-            self.process = self._new_process()
-
-    # -- channels ---------------------------------------------------------------------------------------------------------------
-
-    def ask(self, request: Request) -> Steps[None]:
-        """Ask, and ask again until an answer arrives."""
-        stage = self._stage
-        while True:
-            call = Call(stage.scheduler.signal())
-            yield stage.delay(0, 20)
-            if self.process.serving and self.process.alive and not stage.faults.strike("request lost"):
-                stage.scheduler.spawn(self._serve(self.process, request, call), self.process)
-                yield call.answered, GIVE_UP_MS
-            answer = call.answer
-            if answer is not None and not stage.faults.strike("answer lost"):
-                yield stage.delay(0, 20)
-                self.arrived.append(answer)
-                if answer.code != "22":
-                    return
-            yield stage.delay(100, 3_000)
-
-    def _serve(self, process: Gateway, request: Request, call: Call) -> Steps[None]:
-        answer = yield from self._handle(process, request)
-        self.given.append(answer)
-        self._stage.note("answer", request.name, answer.code, answer.msgid, answer.status, answer.reason)
-        call.answer = answer
-        call.answered.set()
-
-    def _handle(self, process: Gateway, request: Request) -> Steps[Answer]:
-        log = self._stage.log
-        stream = self._core.stream_name(request.chid, request.day, request.txcode)
+    async def ask(self, item: Ask) -> None:
+        """Ask until there is an answer that settles it."""
+        chance = self._faults.at(f"ask {item.at} {item.txcode} {item.interface}")
+        self.asking += 1
         try:
-            if request.interface != "roomSendText":
-                yield from process.execute(stream, operation.Accept(self._accepted(request)))
-                return Answer(request=request, code="0", position=len(log.events))
-            queued = self._queued(process, request)
-            msgid, found = yield from process.queue(stream, queued, request.wait_ms)
-        except TxcodeReused:
-            return Answer(request=request, code="12", position=len(log.events))
-        except Unavailable:
-            return Answer(request=request, code="22", position=len(log.events))
-        status, reason = message.send_status(found)
-        return Answer(request=request, code="0", position=len(log.events), msgid=msgid, status=status, reason=reason)
+            while not await self._try(item, chance):  # noqa: ASYNC110 - it asks again, it does not wait for an event
+                await asyncio.sleep(chance.seconds(0.1, 2.0))
+        finally:
+            self.asking -= 1
 
-    def _accepted(self, request: Request) -> operation.OperationAccepted:
-        assert request.interface != "roomSendText"
-        return operation.OperationAccepted(
-            at=self._stage.now,
-            chid=request.chid,
-            botcode=request.botcode,
-            txcode=request.txcode,
-            interface=request.interface,
-            digest=request.digest,
-            kind=request.interface,
+    async def _try(self, item: Ask, chance: Chance) -> bool:
+        """Ask once; return whether that settles it."""
+        replica = chance.pick(self._replicas)
+        if not replica.serving or not replica.process.alive or replica.process.paused:
+            return False
+        interface = item.interface.partition(" ")[0]
+        expires = item.interface.endswith("expires")
+        number = len(self._run.calls)
+        call = Call(
+            number=number,
+            chid="-" if expires else item.chid,
+            interface=interface,
+            botcode=item.botcode,
+            txcode=item.txcode,
+            day=DAY,
+            content=f"{interface}|{item.botcode}|{item.room_id}|{item.room_topic}|{item.text}|{item.odd}",
+            invoked=self._now(),
+            replica=replica.process.name,
+            text=item.text if interface == "roomSendText" and not item.odd else "",
         )
+        self._run.calls.append(call)
+        if chance.strikes("request lost"):
+            await asyncio.sleep(GIVE_UP_S)
+            return False
+        await asyncio.sleep(chance.seconds(0.0, 0.01))
+        answered: asyncio.Future[dict[str, Any] | None] = self._loop.create_future()
+        gone = asyncio.Event()
+        work = self._embedded(item, replica, answered) if expires else self._http(item, replica, answered, gone)
+        self._loop.spawn(work, replica.process)
+        leaves = item.leaves_after / 1000 if item.leaves_after and self._faults.on else None
+        done, _ = await asyncio.wait([answered], timeout=leaves or GIVE_UP_S)
+        if not done:
+            self._note(number, gone=True, gone_at=self._now())
+            gone.set()
+            return leaves is not None and chance.happens(0.5)
+        answer = answered.result()
+        if answer is None:
+            return False
+        self._note(number, given=True, **answer)
+        if chance.strikes("answer lost"):
+            self._note(number, returned=None)
+            await asyncio.sleep(GIVE_UP_S)
+            return False
+        await asyncio.sleep(chance.seconds(0.0, 0.01))
+        self._note(number, returned=self._now())
+        return answer["status"] == 200 and answer["rtcode"] not in ("22", "11" if not item.odd else "")
 
-    def _queued(self, process: Gateway, request: Request) -> message.MessageQueued:
-        settings: channel.Channel = process.world.channels[request.chid].state
-        now, lifetime = self._stage.now, request.lifetime_ms
-        return message.MessageQueued(
-            at=now,
-            chid=request.chid,
-            botcode=request.botcode,
-            txcode=request.txcode,
-            interface=request.interface,
-            digest=request.digest,
-            room_id=request.room_id,
-            room_topic=request.room_topic,
-            text=request.text,
-            expires_at=None if lifetime is None else now + lifetime,
-            on_doubt=settings.grants[request.botcode].on_doubt,
-        )
+    def _note(self, number: int, **fields: Any) -> None:
+        self._run.calls[number] = attrs.evolve(self._run.calls[number], **fields)
 
-    def cancel(self, request: Request) -> Steps[None]:
-        """Try once to take a message back."""
-        yield from self._try(request.name, message.Cancel(at=self._stage.now))
+    def _log_end(self) -> int:
+        return len(self._run.store._data.log)
 
-    # -- operators and people ---------------------------------------------------------------------------------------------------
+    def _now(self) -> int:
+        return int(self._loop.time() * 1000)
 
-    def resend_something(self) -> Steps[None]:
-        """Have the oldest message in doubt sent again."""
-        if not (self.process.serving and self.process.alive):
-            return
-        for stream, held in self.process.world.messages.items():
-            if held.state.state is message.MessageState.IN_DOUBT:
-                self.resent.add(stream)
-                yield from self._try(stream, message.Resend(at=self._stage.now))
+    # -- by HTTP ----------------------------------------------------------------------------------------------------------------
+
+    async def _http(
+        self, item: Ask, replica: Replica, answered: "asyncio.Future[dict[str, Any] | None]", gone: asyncio.Event
+    ) -> None:
+        """Call the HTTP application of a replica; runs in its process."""
+        path, headers, body = self._request(item)
+        begun = False
+        status, parts = 0, bytearray()
+
+        async def receive() -> MutableMapping[str, Any]:
+            nonlocal begun
+            if not begun:
+                begun = True
+                return {"type": "http.request", "body": body, "more_body": False}
+            await gone.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: MutableMapping[str, Any]) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
                 return
+            parts.extend(message.get("body", b""))
+            if not message.get("more_body") and not answered.done():
+                answered.set_result(_answer(status, bytes(parts)) | {"log_end": self._log_end()})
 
-    def _try(self, stream: str, command: message.Command) -> Steps[None]:
-        """Hand a command to the gateway once; whoever asked does not insist."""
+        scope = {
+            "type": "http",
+            "http_version": "1.1",
+            "method": "POST",
+            "path": path,
+            "root_path": "",
+            "query_string": b"",
+            "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+        }
+        assert replica.api is not None
+        await replica.api(scope, receive, send)
+        if not answered.done():
+            answered.set_result(None)
 
-        def execute(process: Gateway) -> Steps[None]:
-            try:
-                yield from process.execute(stream, command)
-            except (Refusal, Unavailable) as error:
-                self._stage.note("not done", stream, error)
+    def _request(self, item: Ask) -> tuple[str, dict[str, str], bytes]:
+        interface, odd = item.interface.partition(" ")[0], item.odd
+        head: dict[str, Any] = {
+            "chid": item.chid,
+            "botcode": {"not granted": "nobody", "not lent": UNLENT}.get(odd, item.botcode),
+            "txcode": item.txcode,
+            "txtime": str(START + self._now() - (3_000_000 if odd == "late" else 0)),
+        }
+        body: dict[str, Any] = {}
+        if interface == "roomSendText":
+            body = {"text": item.text}
+            if item.room_id:
+                body["roomId"] = item.room_id
+            if item.room_topic:
+                body["roomTopic"] = item.room_topic
+        if odd == "no text":
+            del body["text"]
+            body["roomId"] = "x"
+        elif odd == "wrong type":
+            body |= {"text": 17, "roomId": "x"}
+        elif odd == "empty text":
+            body |= {"text": "", "roomId": "x"}
+        elif odd == "two rooms":
+            body |= {"roomId": "x", "roomTopic": "y"}
+        elif odd == "no room":
+            del body["roomId"]
+        elif odd == "head incomplete":
+            del head["botcode"]
+        elif odd == "head wrong":
+            head["txtime"] = "yesterday"
+        raw = json.dumps({"reqHead": head, "reqBody": body}, ensure_ascii=False).encode()
+        if odd == "broken json":
+            raw = raw[:-3]
+        key = self.keys[item.chid] if odd != "wrong key" else "not the key of this channel"
+        headers = {
+            "content-type": "application/json",
+            "x-ecaspsplus-signaturetype": "HMAC-SHA256",
+            "x-ecaspsplus-signature": hmac.new(key.encode(), raw, hashlib.sha256).hexdigest(),
+        }
+        return f"/api/{'noSuchThing' if odd == 'no such interface' else interface}", headers, raw
 
-        if self.process.serving and self.process.alive:
-            self._stage.scheduler.spawn(execute(self.process), self.process)
-        yield 0
+    # -- by an embedding program ------------------------------------------------------------------------------------------------
 
-    def needs_login(self, botcode: str) -> bool:
-        """Tell whether somebody has to ask for the bot's login."""
-        state: bot.Bot = self.process.world.bots[botcode].state
-        return not state.ready
+    async def _embedded(self, item: Ask, replica: Replica, answered: "asyncio.Future[dict[str, Any] | None]") -> None:
+        """Send a message that expires, as an embedding program does; runs in the replica's process."""
+        assert replica.gateway is not None
+        fields: dict[str, Any] = {"status": 200, "rtcode": "0"}
+        try:
+            record = await replica.gateway.send_text(
+                item.botcode,
+                item.text,
+                room=item.room_topic if not item.room_id else "",
+                room_id=item.room_id,
+                txcode=item.txcode,
+                expires_at=START + item.at + 1_500,
+                wait_s=2.5,
+            )
+            fields["msgid"] = record.msgid
+            fields["send_status"], fields["send_reason"] = message.send_status(record.message)
+        except WxrcError as error:
+            fields = {"status": 200, "rtcode": {"TxcodeReused": "12"}.get(type(error).__name__, "22")}
+        if not answered.done():
+            answered.set_result(fields | {"log_end": self._log_end()})
 
 
-def write(stage: Stage, account: Account, text: str, *, mentioned: bool, direct: bool) -> None:
-    """Let somebody write where the bot can read it."""
-    room_id, topic = next(iter(account.rooms.items()), ("", ""))
-    if direct:
-        room_id = topic = ""
-    account.inbox.append(
-        ReportMessage(
-            at=stage.now,
-            message_id=f"in-{account.botcode}-{len(account.inbox)}",
-            kind="text",
-            text=text,
-            from_id="wxid_somebody",
-            room_id=room_id,
-            room_topic=topic,
-            mentioned=mentioned,
-        )
-    )
-    account.tell_client("inbox")
+def _answer(status: int, body: bytes) -> dict[str, Any]:
+    found = json.loads(body)["resBody"]
+    return {
+        "status": status,
+        "rtcode": found["rtCode"],
+        "msgid": found.get("msgid"),
+        "send_status": found.get("sendStatus", ""),
+        "send_reason": found.get("sendReason", ""),
+    }

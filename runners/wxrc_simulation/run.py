@@ -1,290 +1,362 @@
-"""One seed: set the stage, let everybody act while things go wrong, let it come to rest, check."""
+"""One run: everybody acts while things go wrong; then nothing goes wrong any more, and it must come to rest; then it is judged."""
 
-import hashlib
+import asyncio
+import gc
+import logging
+import sys
 import traceback
-from collections import defaultdict
 from random import Random
 
-from attrs import frozen
+from wxrc_core import channel as channel_core
+from wxrc_core import message
+from wxrc_core.errors import WxrcError
+from wxrc_core.puppet import Capabilities
+from wxrc_gateway import PuppetKind, admin
+from wxrc_simulation.chance import Faults
+from wxrc_simulation.clients import DAY, Clients
+from wxrc_simulation.loop import VirtualLoop
+from wxrc_simulation.network import Network
+from wxrc_simulation.records import BotFact, ChannelFact, Fault, GrantFact, Run
+from wxrc_simulation.replica import START, Replica
+from wxrc_simulation.schedule import UNLENT, Ask, Happen, Item, Mood, Operate, Schedule, Strike, draw
+from wxrc_simulation.wechat import WeChat
+from wxrc_store import MemoryStore
 
-from wxrc_core import aggregate, bot, channel
-from wxrc_core.log import Entry
-from wxrc_simulation.clients import Request, Site, write
-from wxrc_simulation.invariants import Evidence, broken
-from wxrc_simulation.receiver import Receivers
-from wxrc_simulation.rules import Rule, without
-from wxrc_simulation.scheduler import Steps
-from wxrc_simulation.stage import START, Note, Stage
-from wxrc_simulation.wechat import Account, WeChat
+SHARDS = 4
+LIFETIME_S = 10.0
+REST_S = 1_500.0
+"""How long a run may take to come to rest (virtual seconds)."""
 
-TOPICS = ("客服一群", "客服二群", "Ops 🚨", "老板群", "客服一群")  # two rooms of one name: ambiguous
-STEPS_AT_MOST = 400_000
+STAYS_OUT_S = 120.0
+"""How long a run in which no person logs the bots in again goes on at least (virtual seconds)."""
 
+LOGINS = 40
+"""How often a person logs in a bot that is not."""
 
-@frozen
-class Run:
-    """How a run went.
-
-    Attributes:
-        seed: Its seed.
-        broken: What does not hold: (number of the invariant, sentence). Number 0: something raised an exception that it must not.
-        events: How many events the log has.
-        messages: How many messages were accepted.
-        crashes: How often the gateway crashed.
-        faults: The kinds of fault that struck.
-        trace: What happened, in order.
-    """
-
-    seed: int
-    broken: tuple[tuple[int, str], ...]
-    events: int
-    messages: int
-    crashes: int
-    faults: frozenset[str]
-    trace: tuple[Note, ...]
-
-    def digest(self) -> str:
-        """Return a fingerprint of the whole trace (invariant 17)."""
-        return hashlib.sha256("\n".join(map(str, self.trace)).encode()).hexdigest()
+MOVE_AFTER_S = 700.0
+"""After so long an operator sets every callback URL anew, as one does with a receiver that is back."""
 
 
-def simulate(seed: int, off: Rule | None = None) -> Run:
-    """Run one seed, with a rule switched off or with all of them."""
-    play = Play(seed, off)
+class _Lines(logging.Handler):
+    """Keeps what is logged."""
+
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__()
+        self._lines = lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._lines.append(record.getMessage())
+
+
+def simulate(seed: int) -> Run:
+    """Run one seed."""
+    return play(draw(seed))
+
+
+def play(schedule: Schedule) -> Run:
+    """Run one plan; what it breaks stands in the result's `broken`."""
+    stage = Stage(schedule)
+    lines = _Lines(stage.run.log_lines)
+    logger = logging.getLogger("wxrc")
+    before = logger.level, logger.propagate
+    logger.addHandler(lines)
+    logger.setLevel(logging.DEBUG)
+    logger.propagate = False
+    unraisable, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    collects = gc.isenabled()
+    gc.disable()  # dead processes must not be collected while the run goes on: their `finally` blocks would run
     try:
-        at_rest = play.perform()
-        found = broken(play.evidence(at_rest=at_rest))
+        stage.loop.run_until_complete(stage.main())
     except Exception:
-        # Whatever escapes from the core or from a loop of the gateway would have taken the process with it.
-        found = [(0, traceback.format_exc())]
-    trace = tuple(play.stage.trace)
-    return Run(
-        seed=seed,
-        broken=tuple(found),
-        events=len(play.stage.log.events),
-        messages=sum(stream.startswith("message/") for stream in play.stage.log.streams),
-        crashes=sum(note.what == "crash" for note in trace),
-        faults=frozenset(play.stage.faults.struck),
-        trace=trace,
-    )
+        stage.run.escaped.append(traceback.format_exc())
+    finally:
+        stage.collect()
+        stage.end()
+        logger.removeHandler(lines)
+        logger.setLevel(before[0])
+        logger.propagate = before[1]
+        from wxrc_simulation.promises import broken
+
+        stage.run.broken = broken(stage.run)
+        stage.loop.forget_tasks()
+        asyncio.set_event_loop(None)
+        if collects:
+            gc.enable()
+        sys.unraisablehook = unraisable
+    return stage.run
 
 
-class Play:
-    """One run's setting and plot, all drawn from its seed."""
+class Stage:
+    """Everybody and everything of one run."""
 
-    def __init__(self, seed: int, off: Rule | None) -> None:
-        self.stage = Stage(seed)
-        self.wechat = WeChat(self.stage)
-        self.receivers = Receivers(self.stage)
-        self.site = Site(self.stage, self.wechat, self.receivers, without(off))
-        self.requests: dict[str, list[Request]] = defaultdict(list)
-        self._random: Random = self.stage.random
-        self._grants: list[tuple[str, str]] = []
-        self._length = self.stage.delay(5_000, 60_000)
-        self._set_up()
-        self._plot()
+    def __init__(self, schedule: Schedule) -> None:
+        self.schedule = schedule
+        self.loop = VirtualLoop(Random(f"order {schedule.seed}"))  # noqa: S311
+        asyncio.set_event_loop(None)
+        self.run = Run(schedule.seed, schedule.encode())
+        self.faults = Faults(schedule.seed, schedule.rates, lambda name: self._fault(name))
+        self.wechat = WeChat(self.loop, self.run, self.faults.at("wechat"))
+        self.network = Network(self.loop, self.run, self.faults.at("network"))
+        self.store = MemoryStore(shards=SHARDS, lifetime=LIFETIME_S, clock=self.loop.time)
+        self.run.store = self.store
+        self.replicas = [
+            Replica(
+                f"r{number}",
+                loop=self.loop,
+                run=self.run,
+                faults=self.faults,
+                store=self.store,
+                wechat=self.wechat,
+                network=self.network,
+                drift_ppm=schedule.drifts[number],
+                answer_wait_ms=schedule.answer_wait_ms,
+                appended=self._appended,
+            )
+            for number in range(schedule.replicas)
+        ]
+        self.clients = Clients(self.loop, self.run, self.faults, self.replicas)
+        self._hosts = 0
 
-    # -- the setting ------------------------------------------------------------------------------------------------------------
+    def now(self) -> int:
+        """True ms since the run began."""
+        return int(self.loop.time() * 1000)
 
-    def _set_up(self) -> None:
-        draw = self._random
-        for number in range(1 + (draw.random() < 0.4)):
-            self._add_bot(f"bot{number}")
-        for number in range(1 + (draw.random() < 0.4)):
-            self._add_channel(f"ch{number}")
+    def _fault(self, kind: str, detail: str = "") -> None:
+        self.run.faults.append(Fault(self.now(), kind, detail))
 
-    def _append(self, stream: str, command: object) -> None:
-        """Record something as a `wxrc` command would, before the gateway runs."""
-        history = self.stage.log.read(stream)
-        state, version = aggregate.fold(history)
-        self.stage.log.append(Entry(stream, version, aggregate.decide(state, command)))
-
-    def _add_bot(self, botcode: str) -> None:
-        draw = self._random
-        added = bot.BotAdded(
-            at=START,
-            botcode=botcode,
-            puppet="simulated",
-            pace="customary" if draw.random() < 0.3 else "none",
-            deduplicates=draw.random() < 0.2,
-        )
-        self._append(bot.stream_name(botcode), bot.Add(added))
-        rooms = {f"{number}@{botcode}": topic for number, topic in enumerate(TOPICS[: draw.randint(1, 5)])}
-        self.wechat.accounts[botcode] = Account(botcode, added.deduplicates, rooms)
-
-    def _add_channel(self, chid: str) -> None:
-        draw = self._random
-        added = channel.ChannelAdded(
-            at=START,
-            chid=chid,
-            key_id="k",
-            webhook_secret_id="w",  # noqa: S106 - a name
-            callback_url="" if draw.random() < 0.1 else f"https://{chid}.example/",
-        )
-        self._append(channel.stream_name(chid), channel.Add(added))
-        for botcode in self.wechat.accounts:
-            if draw.random() < 0.8 or chid == "ch0":
-                granted = channel.BotGranted(
-                    at=START,
-                    botcode=botcode,
-                    on_doubt="resend" if draw.random() < 0.2 else "leave",
-                    inbound="all" if draw.random() < 0.3 else "addressed",
-                )
-                self._append(channel.stream_name(chid), channel.Grant(granted))
-                self._grants.append((chid, botcode))
+    def _appended(self, position: int, count: int, author: str = "", seen: int = 0, begun: float = 0.0) -> None:
+        for each in range(position, position + count):
+            if each not in self.run.appended:
+                self.run.appended[each] = self.now()
+                self.run.authors[each] = author
+                self.run.seen[each] = seen
+                self.run.begun[each] = int(begun * 1000)
 
     # -- the plot ---------------------------------------------------------------------------------------------------------------
 
-    def _sometime(self) -> int:
-        return int(self._random.random() * self._length)
+    async def main(self) -> None:
+        """Play the plan."""
+        await self.store.__aenter__()  # never closed: what is on its way arrives by it
+        await self._set_up(self.store)
+        for replica in self.replicas:
+            replica.start()
+        for item in self.schedule.items:
+            self.loop.outside(item.at / 1000, self._begin, item)
+        await asyncio.sleep(self.schedule.length / 1000)
+        self._heal()
+        self.run.healed_at = self.now()
+        self.run.quiet = await self._rest()
 
-    def _later(self, steps: Steps[None], after: int) -> None:
-        self.stage.scheduler.spawn(steps, after=after)
+    def collect(self) -> None:
+        """Take down how things stand at the end, also where it came early."""
+        self.run.ended_at = self.now()
+        self.run.log = [each for each in self.store._data.log if each is not None]
+        self.run.shards = SHARDS
+        self.run.snapshots = [each for kept in self.store._data.snapshots.values() for each in kept]
+        self.run.worlds = [
+            (each.process.name, each.gateway.world) for each in self.replicas if each.serving and each.gateway
+        ]
 
-    def _plot(self) -> None:
-        draw = self._random
-        self._later(self.site.keep_running(), 0)
-        for botcode in self.wechat.accounts:
-            self._operate(botcode, "login", self.stage.delay(0, 3_000))
-            hectic = draw.random() < 0.15  # somebody who cannot make up his mind
-            for _ in range(14 if hectic else int(draw.random() * 6)):
-                after = self.stage.delay(0, 8_000) if hectic else self._sometime()
-                self._operate(botcode, draw.choice(("login", "login", "logout", "stop")), after)
-            for _ in range(int(draw.random() * 8)):
-                self._later(self._happen(botcode), self._sometime())
-        for number in range(draw.randint(2, 36)):
-            self._send(number)
-        for _ in range(int(draw.random() * 3)):
-            self._later(self.site.resend_something(), self._sometime())
-
-    def _ask(self, request: Request, after: int) -> None:
-        self.requests[request.name].append(request)
-        self._later(self.site.ask(request), after)
-
-    def _operate(self, botcode: str, interface: str, after: int) -> None:
-        chid = next(chid for chid, granted in self._grants if granted == botcode)
-        txcode = f"op{len(self.requests)}"
-        if self._random.random() < 0.1 and self.requests:
-            # A channel that uses one txcode for two things.
-            taken = self._random.choice([requests[0] for requests in self.requests.values()])
-            chid, txcode = taken.chid, taken.txcode
-        request = Request(chid=chid, day="20261124", txcode=txcode, botcode=botcode, interface=interface)  # type: ignore[arg-type]
-        self._ask(request, after)
-        if self._random.random() < 0.2:
-            self._ask(request, after + self.stage.delay(0, 3_000))
-
-    def _send(self, number: int) -> None:
-        draw = self._random
-        chid, botcode = draw.choice(self._grants)
-        rooms = self.wechat.accounts[botcode].rooms
-        kind = draw.random()
-        room_id, topic = draw.choice(list(rooms.items()))
-        if kind < 0.1:
-            room_id, topic = "", "no such room"
-        elif kind < 0.15:
-            room_id, topic = "nowhere@x", ""
-        elif kind < 0.5:
-            topic = ""
-        else:
-            room_id = ""
-        request = Request(
-            chid=chid,
-            day="20261124" if draw.random() < 0.9 else "20261125",
-            txcode=f"tx{number}" if draw.random() < 0.95 else "tx0",
-            botcode=botcode,
-            room_id=room_id,
-            room_topic=topic,
-            text=f"text {number}",
-            lifetime_ms=self.stage.delay(1_000, 30_000) if draw.random() < 0.15 else None,
-            wait_ms=300 if draw.random() < 0.6 else 0,
-        )
-        after = self._sometime()
-        self._ask(request, after)
-        repeat = draw.random()
-        if repeat < 0.2:  # on two connections at once
-            self._ask(request, after + self.stage.delay(0, 30))
-        elif repeat < 0.35:  # long after it was answered
-            self._ask(request, after + self.stage.delay(500, 60_000))
-        elif repeat < 0.45:  # the txcode for something else
-            other = Request(
-                chid=chid,
-                day=request.day,
-                txcode=request.txcode,
-                botcode=botcode,
-                room_id=room_id,
-                room_topic=topic,
-                text=f"other {number}",
+    async def _set_up(self, store: MemoryStore) -> None:
+        vault, chance = store.vault, Random(f"setting {self.schedule.seed}")  # noqa: S311
+        for plan in self.schedule.bots:
+            self.wechat.add(plan)
+            can = Capabilities(pace=plan.pace, deduplicates=plan.deduplicates)
+            kind = PuppetKind(lambda context: None, can)  # type: ignore[arg-type, return-value]
+            await admin.add_bot(store, vault, plan.botcode, "simulated", kind, at=START, chance=chance)
+            self.run.bots[plan.botcode] = BotFact(
+                plan.botcode,
+                plan.pace,
+                plan.deduplicates,
+                f"wxid_{plan.botcode}",
             )
-            self._ask(other, max(0, after + self.stage.delay(-100, 1_000)))
-        if draw.random() < 0.08:
-            self._later(self.site.cancel(request), after + self.stage.delay(0, 5_000))
+        await admin.add_bot(store, vault, UNLENT, "simulated", kind, at=START, chance=chance)
+        for channel in self.schedule.channels:
+            url = self._host(channel.chid) if channel.callback else ""
+            made = await admin.add_channel(
+                store, vault, channel.chid, at=START, callback_url=url, allow_private=True, chance=chance
+            )
+            receiver = self.network.receivers.get(channel.chid)
+            if receiver is not None:
+                receiver.key, receiver.webhook_secret = made.key, made.webhook_secret
+            self.clients.keys[channel.chid] = made.key
+            self.run.secrets += [made.key, made.webhook_secret]
+            self.run.channels.append(ChannelFact(0, channel.chid, url, 0))
+            for botcode, on_doubt, inbound in channel.grants:
+                granted = channel_core.BotGranted(at=START, botcode=botcode, on_doubt=on_doubt, inbound=inbound)  # type: ignore[arg-type]
+                await admin.grant_bot(store, channel.chid, granted)
+                self.run.grants.append(GrantFact(0, channel.chid, botcode, on_doubt, inbound, 0))  # type: ignore[arg-type]
+        self._appended(1, len(store._data.log))
 
-    def _happen(self, botcode: str) -> Steps[None]:
-        """Let something happen on the WeChat side."""
-        account, kind = self.wechat.accounts[botcode], self._random.random()
-        if not self.stage.faults.on:
+    def _host(self, chid: str) -> str:
+        self._hosts += 1
+        host = f"{chid}-{self._hosts}.example"
+        self.network.add(chid, host)
+        return f"http://{host}/"
+
+    def _begin(self, item: Item) -> None:
+        match item:
+            case Ask():
+                self.loop.spawn(self.clients.ask(item))
+                for after in item.repeats:
+                    self.loop.outside(after / 1000, lambda: self.loop.spawn(self.clients.ask(item)))
+            case Happen(botcode=botcode, how=how, room=room):
+                self._fault(how, botcode)
+                self.wechat.happen(botcode, how, room)
+            case Mood(chid=chid, how=how, lasts=lasts):
+                receiver = self.network.receivers.get(chid)
+                if receiver is not None:
+                    self._fault(f"receiver {how}", chid)
+                    receiver.mood = how
+                    self.loop.outside(lasts / 1000, self._cheer_up, chid, how)
+            case Strike():
+                self._strike(item)
+            case Operate():
+                self.loop.spawn(self._operate(item))
+
+    def _cheer_up(self, chid: str, how: str) -> None:
+        receiver = self.network.receivers[chid]
+        if receiver.mood == how:
+            receiver.mood = ""
+
+    def _strike(self, strike: Strike) -> None:
+        replica = self.replicas[strike.replica]
+        process, seconds = replica.process, strike.amount / 1000
+        self._fault(strike.how, replica.name)
+        if strike.how == "step":
+            replica.offset += strike.amount
+        elif strike.how == "cut off":
+            replica.cut_off(True)
+            self.loop.outside(seconds, replica.cut_off, False)
+        elif strike.how == "deaf":
+            replica.deafen(True)
+            self.loop.outside(seconds, replica.deafen, False)
+        elif strike.how == "stall":
+            replica.stall(seconds, "claim" if strike.amount % 2 else "any")
+        elif not process.alive:
             return
-        if kind < 0.2:
-            self.stage.note("kicked", botcode)
-            account.session = False
-            account.tell_client("kicked")
-        elif kind < 0.45:
-            self.stage.note("connection broken", botcode)
-            account.tell_client("link")
-        elif kind < 0.6:
-            left = next(iter(account.rooms))
-            account.rooms[f"{self.stage.now}@{botcode}"] = account.rooms.pop(left)  # dissolved, and founded anew
-            account.tell_client("rooms")
-        else:
-            draw = self._random.random
-            write(self.stage, account, "你好", mentioned=draw() < 0.5, direct=draw() < 0.3)
-        yield 0
+        elif strike.how == "crash":
+            process.countdown = strike.amount
+        elif strike.how == "pause":
+            process.paused = True
+            self.loop.outside(seconds, self.loop.go_on, process)
+        elif strike.how == "leave":
+            replica.leave()
 
-    # -- the performance --------------------------------------------------------------------------------------------------------
+    async def _operate(self, item: Operate) -> None:
+        """Have an operator do something by way of a replica that serves; what does not work is left."""
+        serving = [each for each in self.replicas if each.serving and each.process.alive]
+        if serving:
+            replica = serving[int(item.value) % len(serving)]
+            self._fault(f"operator {item.action}")
+            self.loop.spawn(self._do(item, replica), replica.process)
 
-    def perform(self) -> bool:
-        """Run while things go wrong, then until all is quiet; return whether it became quiet."""
-        scheduler = self.stage.scheduler
-        if not scheduler.run(START + self._length, STEPS_AT_MOST):
-            return False
-        self.stage.faults.on = False
-        self.stage.note("faults over")
-        logged_out_stays = self._random.random() < 0.2
-        for round_number in range(6):
-            if not scheduler.run(limit=STEPS_AT_MOST):
+    async def _do(self, item: Operate, replica: Replica) -> None:
+        gateway, at = replica.gateway, self.now()
+        assert gateway is not None
+        try:
+            if item.action == "grant":
+                on_doubt, inbound = ("resend", "all") if int(item.value) % 2 else ("leave", "addressed")
+                number = len(self.run.grants)
+                self.run.grants.append(GrantFact(at, item.chid, item.botcode, on_doubt, inbound, None))  # type: ignore[arg-type]
+                await gateway.grant_bot(item.chid, item.botcode, on_doubt=on_doubt, inbound=inbound)
+                self.run.grants[number] = GrantFact(at, item.chid, item.botcode, on_doubt, inbound, self.now())  # type: ignore[arg-type]
+            elif item.action == "move" and item.chid in self.network.receivers:
+                url, number = self._host(item.chid), len(self.run.channels)
+                self.run.channels.append(ChannelFact(at, item.chid, url, None))
+                await gateway.move_callback(item.chid, url, allow_private=True)
+                self.run.channels[number] = ChannelFact(at, item.chid, url, self.now())
+            elif item.action == "channel":
+                await gateway.add_channel(f"new{item.value}")
+            elif item.action == "bot":
+                await gateway.add_bot(f"spare{item.value}", "simulated")
+            elif item.action == "cancel":
+                stream = message.stream_name(item.chid, DAY, item.txcode)
+                self.run.cancelled.add(stream)
+                await gateway.execute(stream, message.Cancel(at=gateway.clock()))
+            elif item.action == "resend":
+                for stream in list(gateway.world.doubts)[:1]:
+                    self.run.resends.add(stream)
+                    await gateway.execute(stream, message.Resend(at=gateway.clock()))
+            elif item.action == "fail":
+                for stream in list(gateway.world.doubts)[:1]:
+                    word = message.Fail(
+                        at=gateway.clock(), reason="failed", detail="an operator has looked: it did not arrive"
+                    )
+                    self.run.given_up.add(stream)
+                    await gateway.execute(stream, word)
+        except WxrcError as error:
+            self.run.trace.append(f"{self.now()} operator: {type(error).__name__}")
+
+    # -- coming to rest ---------------------------------------------------------------------------------------------------------
+
+    def _heal(self) -> None:
+        """Nothing goes wrong any more."""
+        self.faults.on = False
+        for receiver in self.network.receivers.values():
+            receiver.mood = ""
+        for replica in self.replicas:
+            replica.offset = 0
+            replica.cut_off(False)
+            replica.deafen(False)
+            if replica.store is not None:
+                replica.store.stall = None
+            replica.process.countdown = None
+            if replica.process.paused:
+                self.loop.go_on(replica.process)
+
+    async def _rest(self) -> bool:
+        """Wait until nothing is left to do; return whether it came to that."""
+        began, rounds, moved = self.loop.time(), 0, False
+        stays_out = self.schedule.seed % 7 == 0
+        while self.loop.time() - began < REST_S:
+            await asyncio.sleep(2)
+            if not all(each.serving for each in self.replicas) or self.clients.asking:
+                continue
+            bots = [botcode for botcode in self.wechat.phones if not self._ready(botcode)]
+            if bots and not stays_out and rounds < LOGINS:
+                rounds += 1
+                for botcode in bots:
+                    self._begin(Ask(0, self._holder(botcode), botcode, "login", f"again{rounds}-{botcode}"))
+                await asyncio.sleep(15)
+                continue
+            if stays_out and self.loop.time() - began < STAYS_OUT_S:
+                continue  # a client that is meant to run may still come back
+            if self._quiet():
+                await asyncio.sleep(13)  # what was decided while things still went wrong may come only now
+                if self._quiet() and (stays_out or rounds >= LOGINS or all(map(self._ready, self.wechat.phones))):
+                    return True
+            if not moved and self.loop.time() - began > MOVE_AFTER_S:
+                moved = True
+                for chid in self.network.receivers:
+                    await self._operate(Operate(0, "move", chid, value="0"))
+        return False
+
+    def _holder(self, botcode: str) -> str:
+        return next(each.chid for each in self.schedule.channels if any(grant[0] == botcode for grant in each.grants))
+
+    def _ready(self, botcode: str) -> bool:
+        gateway = self.replicas[0].gateway
+        the_bot = gateway.bot(botcode) if gateway is not None else None
+        return the_bot is not None and the_bot.ready and the_bot.rooms_complete
+
+    def _quiet(self) -> bool:
+        head = len(self.store._data.log)
+        for replica in self.replicas:
+            assert replica.gateway is not None
+            world = replica.gateway.world
+            if world.position != head or world.deliveries:
                 return False
-            bots = [botcode for botcode in self.wechat.accounts if self.site.needs_login(botcode)]
-            if not bots or logged_out_stays:
-                break
-            for botcode in bots:
-                chid = next(chid for chid, granted in self._grants if granted == botcode)
-                request = Request(
-                    chid=chid,
-                    day="20261125",
-                    txcode=f"again{round_number}-{botcode}",
-                    botcode=botcode,
-                    interface="login",
-                )
-                self._ask(request, 0)
+            if any(each.operations for each in world.bots.values()):
+                return False
+            for open_message in world.messages.values():
+                if self._ready(open_message.state.queued.botcode):
+                    return False
         return True
 
-    def evidence(self, *, at_rest: bool) -> Evidence:
-        """Return what the run left behind."""
-        return Evidence(
-            log=self.stage.log.events,
-            streams=self.stage.log.streams,
-            world=self.site.process.world,
-            given=self.site.given,
-            arrived=self.site.arrived,
-            requests=self.requests,
-            arrivals=self.wechat.arrivals,
-            handed=self.wechat.handed,
-            said=self.wechat.said,
-            receipts=self.wechat.receipts,
-            inboxes={botcode: account.inbox for botcode, account in self.wechat.accounts.items()},
-            received=self.receivers.received,
-            resent=frozenset(self.site.resent),
-            decided_on=self.site.decided_on,
-            ended_at=self.stage.now,
-            at_rest=at_rest,
-        )
+    def end(self) -> None:
+        """Kill everything that still runs."""
+        for replica in self.replicas:
+            replica.process.on_crash = lambda: None
+            replica.process.kill()
+        self.loop.close()

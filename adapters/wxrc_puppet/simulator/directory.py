@@ -3,13 +3,14 @@
 Where a room or a person is named, an id will do, or the topic or display name as people see it.
 """
 
-import secrets
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from random import Random
 
 import apsw
 
-from wxrc_puppet.simulator.model import Person, RoomView, WorldError
+from wxrc_puppet.simulator.chance import new_room_id, new_wxid
+from wxrc_puppet.simulator.model import NoSuchRoom, Person, RoomView, SimulatorError
 from wxrc_puppet.simulator.news import News
 from wxrc_puppet.simulator.options import FAULTS
 
@@ -20,11 +21,12 @@ NAME_LIMIT = 64
 
 
 class Directory:
-    """The rooms and people of one world. All calls are short and synchronous; what they change is durable when they return."""
+    """The rooms and people of one simulated WeChat. All calls are short and synchronous; what they change is durable when they return."""
 
-    def __init__(self, db: apsw.Connection, news: News) -> None:
+    def __init__(self, db: apsw.Connection, news: News, chance: Random) -> None:
         self._db = db
         self._news = news
+        self._chance = chance
 
     def rooms(self, bot: str) -> list[RoomView]:
         """Return the rooms that the bot is in."""
@@ -37,24 +39,24 @@ class Directory:
         """Return the room with this id.
 
         Raises:
-            WorldError: The bot is in no such room.
+            NoSuchRoom: The bot is in no such room.
         """
         row = self._db.execute("SELECT id, topic, fault FROM room WHERE bot = ? AND id = ?", (bot, room_id)).fetchone()
         if row is None:
-            raise WorldError("room must be a room that the bot is in; there is no such room.", missing=True)
+            raise NoSuchRoom("room must be a room that the bot is in; there is no such room.", missing=True)
         return RoomView(*row)
 
     def find_room(self, bot: str, wish: str) -> RoomView:
         """Return the room with this id, else the one with this topic.
 
         Raises:
-            WorldError: There is none, or several have that topic.
+            SimulatorError: There is none, or several have that topic.
         """
         rooms = self.rooms(bot)
         found = [room for room in rooms if room.id == wish] or [room for room in rooms if room.topic == wish]
         if len(found) > 1:
             ids = ", ".join(room.id for room in found)
-            raise WorldError(f"room must name one room; {len(found)} rooms have this topic, so give an id: {ids}.")
+            raise SimulatorError(f"room must name one room; {len(found)} rooms have this topic, so give an id: {ids}.")
         return found[0] if found else self.room(bot, wish)
 
     def add_room(self, bot: str, topic: str) -> RoomView:
@@ -62,13 +64,13 @@ class Directory:
         topic = valid_name(topic, "topic")
         with self._db:
             room_id = self._add_room(bot, topic)
-        self._news.tell()
+        self._news.tell(bot)
         return self.room(bot, room_id)
 
     def change_room(self, bot: str, room_id: str, *, topic: str | None = None, fault: str | None = None) -> RoomView:
         """Rename a room, or make something wrong with it (one of `FAULTS`; empty = nothing)."""
         if fault and fault not in FAULTS:
-            raise WorldError(f"fault must be empty or one of {', '.join(FAULTS)}.")
+            raise SimulatorError(f"fault must be empty or one of {', '.join(FAULTS)}.")
         with self._db:
             if topic is not None:
                 self._db.execute(
@@ -76,7 +78,7 @@ class Directory:
                 )
             if fault is not None:
                 self._db.execute("UPDATE room SET fault = ? WHERE bot = ? AND id = ?", (fault, bot, room_id))
-        self._news.tell()
+        self._news.tell(bot)
         return self.room(bot, room_id)
 
     def dissolve_room(self, bot: str, room_id: str) -> None:
@@ -84,7 +86,7 @@ class Directory:
         with self._db:
             self._db.execute("DELETE FROM room WHERE bot = ? AND id = ?", (bot, room_id))
             self._db.execute("DELETE FROM member WHERE bot = ? AND room_id = ?", (bot, room_id))
-        self._news.tell()
+        self._news.tell(bot)
 
     def people(self, bot: str) -> list[Person]:
         """Return the people whom the bot's account knows."""
@@ -119,7 +121,7 @@ class Directory:
             self._db.execute("UPDATE room SET fault = ? WHERE bot = ? AND topic = ?", (fault, bot, topic))
 
     def _add_room(self, bot: str, topic: str) -> str:
-        room_id = f"{secrets.randbelow(9 * 10**10) + 10**10}@chatroom"
+        room_id = new_room_id(self._chance)
         self._db.execute(
             "INSERT INTO room (bot, id, topic, nr) SELECT ?, ?, ?, coalesce(max(nr), 0) + 1 FROM room WHERE bot = ?",
             (bot, room_id, topic, bot),
@@ -131,7 +133,7 @@ class Directory:
 
     def add_person(self, bot: str, name: str) -> Person:
         """Let the account know somebody new. Inside the caller's transaction."""
-        person = Person(new_wxid(), valid_name(name, "from"))
+        person = Person(new_wxid(self._chance), valid_name(name, "from"))
         self._db.execute(
             "INSERT INTO person (bot, id, name, nr) SELECT ?, ?, ?, coalesce(max(nr), 0) + 1 FROM person WHERE bot = ?",
             (bot, person.id, person.name, bot),
@@ -158,11 +160,6 @@ def pick(people: Sequence[Person], wish: str) -> Person | None:
     return by_id(people, wish) or by_name(people, wish)
 
 
-def new_wxid() -> str:
-    """Return a new WeChat id."""
-    return f"wxid_{secrets.token_hex(7)}"
-
-
 def is_name(name: str) -> bool:
     """Tell whether this can be a topic or a display name: 1 to `NAME_LIMIT` characters that can be shown."""
     return bool(name.strip()) and len(name) <= NAME_LIMIT and all(letter.isprintable() for letter in name)
@@ -172,8 +169,8 @@ def valid_name(name: str, field: str) -> str:
     """Return the name if it is one.
 
     Raises:
-        WorldError: It is not; the message names the field.
+        SimulatorError: It is not; the message names the field.
     """
     if not is_name(name):
-        raise WorldError(f"{field} must be a name of 1 to {NAME_LIMIT} characters that can be shown.")
+        raise SimulatorError(f"{field} must be a name of 1 to {NAME_LIMIT} characters that can be shown.")
     return name

@@ -6,11 +6,13 @@ digest.
 """
 
 import hashlib
-import secrets
+import hmac
 from collections.abc import Callable
+from random import Random
 
 import apsw
 
+from wxrc_puppet.simulator.chance import new_digits, new_token
 from wxrc_puppet.simulator.model import OPEN, Code, CodeState, Ended, Login
 from wxrc_puppet.simulator.news import News
 
@@ -22,19 +24,20 @@ KEPT_CODES = 100
 
 
 class Logins:
-    """The logins of one world. All calls are short and synchronous; what they change is durable when they return."""
+    """The logins of one simulated WeChat. All calls are short and synchronous; what they change is durable when they return."""
 
-    def __init__(self, db: apsw.Connection, news: News, clock: Callable[[], int]) -> None:
+    def __init__(self, db: apsw.Connection, news: News, clock: Callable[[], int], chance: Random) -> None:
         self._db = db
         self._news = news
         self._clock = clock
+        self._chance = chance
 
     # -- QR codes, as the client and the phone see them ----------------------------------------------------------------
 
     def issue(self, bot: str, *, lifetime_ms: int, digits: bool) -> Code:
         """Issue a new code for a bot; all its earlier ones stop working."""
-        token = secrets.token_urlsafe(24)
-        shown = f"{secrets.randbelow(1_000_000):06}" if digits else ""
+        token = new_token(self._chance, 24)
+        shown = new_digits(self._chance) if digits else ""
         with self._db:
             self._db.execute(
                 "UPDATE code SET state = 'withdrawn' WHERE bot = ?"
@@ -47,7 +50,7 @@ class Logins:
                 (token, bot, self._clock() + lifetime_ms, shown, nr),
             )
             self._db.execute("DELETE FROM code WHERE bot = ? AND nr <= ?", (bot, nr - KEPT_CODES))
-        self._news.tell()
+        self._news.tell(bot)
         code = self.code(token)
         assert code is not None
         return code
@@ -99,13 +102,13 @@ class Logins:
         code = self.open_code(bot)
         if code is None or code.state != "digits":
             return
-        if secrets.compare_digest(code.digits.encode(), digits.strip().encode(errors="replace")):
+        if hmac.compare_digest(code.digits.encode(), digits.strip().encode(errors="replace")):
             self._move(code.token, {"digits": "confirmed"})
         else:
             state = "blocked" if code.wrong + 1 >= WRONG_DIGITS else "digits"
             with self._db:
                 self._db.execute("UPDATE code SET state = ?, wrong = wrong + 1 WHERE token = ?", (state, code.token))
-            self._news.tell()
+            self._news.tell(bot)
 
     def _move(self, token: str, moves: dict[CodeState, CodeState]) -> Code | None:
         with self._db:
@@ -113,14 +116,14 @@ class Logins:
             if code is None or code.state not in moves:
                 return code
             self._db.execute("UPDATE code SET state = ? WHERE token = ?", (moves[code.state], token))
-        self._news.tell()
+            self._news.tell(code.bot)
         return self.code(token)
 
     # -- sessions ------------------------------------------------------------------------------------------------------
 
     def log_in(self, code: Code, kind: str) -> Login | None:
         """Log a client in with a confirmed code, once; an older client is out. None = somebody withdrew the code."""
-        session = secrets.token_urlsafe(32)
+        session = new_token(self._chance, 32)
         with self._db:
             now = self.code(code.token)
             if now is None or now.state != "confirmed":
@@ -131,7 +134,7 @@ class Logins:
                 (_digest(session), kind, self._clock(), code.bot),
             )
             client = self._client(code.bot)
-        self._news.tell()
+        self._news.tell(code.bot)
         return Login(client, session)
 
     def resume(self, bot: str, session: str, kind: str) -> Login | None:
@@ -144,7 +147,7 @@ class Logins:
             if not self._db.changes():
                 return None
             client = self._client(bot)
-        self._news.tell()
+        self._news.tell(bot)
         return Login(client, session)
 
     def sign_out(self, bot: str, client: int) -> None:
@@ -166,7 +169,7 @@ class Logins:
                 (self._clock(), why, bot, client),
             )
             ended = bool(self._db.changes())
-        self._news.tell()
+        self._news.tell(bot)
         return ended
 
     def _client(self, bot: str) -> int:

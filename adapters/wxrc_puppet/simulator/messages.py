@@ -5,17 +5,18 @@ and `taken` are WeChat's side of that.
 """
 
 import json
-import secrets
 from collections.abc import Callable, Sequence
+from random import Random
 from typing import Any, Literal
 
 import apsw
 from attrs import frozen
 
 from wxrc_core.puppet import Outgoing
+from wxrc_puppet.simulator.chance import new_message_id
 from wxrc_puppet.simulator.directory import Directory, by_id, pick
-from wxrc_puppet.simulator.mentions import is_mentioned, place_mentions
-from wxrc_puppet.simulator.model import Message, Person, RoomView, WorldError
+from wxrc_puppet.simulator.mentions import MentionOutcome, Placed, is_mentioned, place_mentions
+from wxrc_puppet.simulator.model import ChatMessage, NotLoggedIn, Person, RoomView, SimulatorError
 from wxrc_puppet.simulator.news import News
 
 TEXT_LIMIT = 10_000
@@ -35,37 +36,44 @@ class _Chat:
 
 
 class Messages:
-    """The messages of one world. All calls are short and synchronous; what they write is durable when they return."""
+    """The messages of one simulated WeChat. All calls are short and synchronous; what they write is durable when they return."""
 
-    def __init__(self, db: apsw.Connection, news: News, directory: Directory, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, db: apsw.Connection, news: News, directory: Directory, clock: Callable[[], int], chance: Random
+    ) -> None:
         self._db = db
         self._news = news
         self._directory = directory
         self._clock = clock
+        self._chance = chance
 
     # -- from the client -----------------------------------------------------------------------------------------------
 
-    def deliver(self, bot: str, client: int, outgoing: Outgoing) -> Message:
+    def deliver(self, bot: str, client: int, outgoing: Outgoing) -> ChatMessage:
         """Take a message from the bot's client, and return it as people see it.
 
         Raises:
-            WorldError: Nothing was written: the client is not logged in, or there is no such room or person.
+            NotLoggedIn: Nothing was written: the client is not logged in.
+            NoSuchRoom: Nothing was written: the account is not in that room.
+            SimulatorError: Nothing was written: there is no such person.
         """
         with self._db:
             me = self._me(bot, client)
             if me is None:
-                raise WorldError("This client is not logged in to WeChat.")
+                raise NotLoggedIn("This client is not logged in to WeChat.")
             again = self._sent_before(bot, outgoing.msgid)
             if again is not None:
                 return again
+            placed = Placed(outgoing.text, (), "ok")
             if outgoing.room_id:
-                chat = self._room_chat(bot, self._directory.room(bot, outgoing.room_id))
-                people = (*chat.people, me)
+                room = self._directory.room(bot, outgoing.room_id)
+                chat = _Chat(room.id, "", room.topic, ())
             else:
                 chat = self._direct_chat(bot, outgoing.user_id)
-                people = tuple(chat.people)
-            placed = place_mentions(outgoing, people, (*self._directory.people(bot), me))
-            seq = self._write(
+            if outgoing.mention_id or outgoing.mention_names:
+                members = (*self._directory.members(bot, chat.room_id), me) if chat.room_id else chat.people
+                placed = place_mentions(outgoing, members, (*self._directory.people(bot), me))
+            written = self._write(
                 bot,
                 chat,
                 me,
@@ -75,10 +83,10 @@ class Messages:
                 outgoing=outgoing,
                 mention=placed.outcome,
             )
-        self._news.tell()
-        return self._message(seq)
+        self._news.tell()  # nothing that the client does not know
+        return written
 
-    def record(self, bot: str) -> list[Message]:
+    def record(self, bot: str) -> list[ChatMessage]:
         """Return what the bot's client wrote and really reached WeChat, in order."""
         return self._select("bot = ? AND via = 'client' ORDER BY seq", (bot,))
 
@@ -88,7 +96,7 @@ class Messages:
             return None
         return Person(row[0], row[1])
 
-    def _sent_before(self, bot: str, msgid: int) -> Message | None:
+    def _sent_before(self, bot: str, msgid: int) -> ChatMessage | None:
         sent = self._select(
             "bot = ? AND msgid = ? AND msgid <> 0 AND (SELECT deduplicates FROM account WHERE account.bot = message.bot)"
             " ORDER BY seq LIMIT 1",
@@ -98,7 +106,7 @@ class Messages:
 
     # -- from people ---------------------------------------------------------------------------------------------------
 
-    def say(self, bot: str, text: str, *, room: str = "", user: str = "", sender: str = "") -> Message:
+    def say(self, bot: str, text: str, *, room: str = "", user: str = "", sender: str = "") -> ChatMessage:
         """Write as a person does, or as the account itself on its phone.
 
         Args:
@@ -110,16 +118,16 @@ class Messages:
                 wxid or nickname) writes on its phone. May be left out in a direct chat: then its person writes.
 
         Raises:
-            WorldError: It cannot be written; the message names the field of the JSON API and what would be right.
+            SimulatorError: It cannot be written; the message names the field of the JSON API and what would be right.
         """
         if not 1 <= len(text) <= TEXT_LIMIT or "\0" in text:
-            raise WorldError(f"text must be 1 to {TEXT_LIMIT} characters, without NUL.")
+            raise SimulatorError(f"text must be 1 to {TEXT_LIMIT} characters, without NUL.")
         if bool(room) == bool(user):
-            raise WorldError("room or user must be given, one of the two.")
+            raise SimulatorError("room or user must be given, one of the two.")
         with self._db:
             me = self._me(bot)
             if me is None:
-                raise WorldError("There is no such bot.", missing=True)
+                raise SimulatorError("There is no such bot.", missing=True)
             mine = (me.id, me.name, bot)
             chat, writer = (
                 self._room_say(bot, room, sender, mine) if room else self._direct_say(bot, user, sender, mine)
@@ -128,13 +136,13 @@ class Messages:
             people = (*chat.people, me) if chat.room_id else ()
             mentions = tuple(person.id for person in people if is_mentioned(person.name, text) and person != writer)
             via: Literal["phone", "person"] = "phone" if writer == me else "person"
-            seq = self._write(bot, chat, writer, via, text, mentions=mentions)
-        self._news.tell()
-        return self._message(seq)
+            written = self._write(bot, chat, writer, via, text, mentions=mentions)
+        self._news.tell(bot)
+        return written
 
     def _room_say(self, bot: str, room: str, sender: str, mine: Sequence[str]) -> tuple[_Chat, Person | None]:
         if not sender:
-            raise WorldError("from must be the name or the id of the one who writes.")
+            raise SimulatorError("from must be the name or the id of the one who writes.")
         chat = self._room_chat(bot, self._directory.find_room(bot, room))
         writer = pick(chat.people, sender)
         if writer is None and sender not in mine:
@@ -145,17 +153,17 @@ class Messages:
     def _direct_say(self, bot: str, user: str, sender: str, mine: Sequence[str]) -> tuple[_Chat, Person | None]:
         other = sender if user in mine else user
         if not other or other in mine:
-            raise WorldError("user and from must name one other person than the account itself.")
+            raise SimulatorError("user and from must name one other person than the account itself.")
         person = self._directory.find_person(bot, other) or self._directory.add_person(bot, other)
         if sender in mine:
             return self._direct_chat(bot, person.id), None
         if sender and sender not in (person.id, person.name):
-            raise WorldError(
+            raise SimulatorError(
                 "from must be the person that user names, or the account itself: others do not see that chat."
             )
         return self._direct_chat(bot, person.id), person
 
-    def waiting(self, bot: str, limit: int = 100) -> list[Message]:
+    def waiting(self, bot: str, limit: int = 100) -> list[ChatMessage]:
         """Return what people wrote and the client has not taken yet, in order."""
         return self._select(
             "bot = ? AND via = 'person' AND seq > (SELECT taken FROM account WHERE account.bot = message.bot)"
@@ -170,7 +178,7 @@ class Messages:
 
     # -- for reading ---------------------------------------------------------------------------------------------------
 
-    def chat(self, bot: str, *, room_id: str = "", user_id: str = "", limit: int = 200) -> list[Message]:
+    def chat(self, bot: str, *, room_id: str = "", user_id: str = "", limit: int = 200) -> list[ChatMessage]:
         """Return the newest messages of a room or of a direct chat, the oldest of them first."""
         newest = self._select(
             "bot = ? AND room_id = ? AND user_id = ? ORDER BY seq DESC LIMIT ?", (bot, room_id, user_id, limit)
@@ -183,7 +191,7 @@ class Messages:
     def _direct_chat(self, bot: str, user_id: str) -> _Chat:
         person = by_id(self._directory.people(bot), user_id)
         if person is None:
-            raise WorldError("user must be a person whom the account knows; there is no such person.", missing=True)
+            raise SimulatorError("user must be a person whom the account knows; there is no such person.", missing=True)
         return _Chat("", person.id, person.name, (person,))
 
     def _write(
@@ -194,13 +202,12 @@ class Messages:
         via: Literal["client", "phone", "person"],
         text: str,
         *,
-        mentions: Sequence[str],
+        mentions: tuple[str, ...],
         outgoing: Outgoing | None = None,
-        mention: str = "ok",
-    ) -> int:
+        mention: MentionOutcome = "ok",
+    ) -> ChatMessage:
         row = (
-            bot,
-            str(2**62 + secrets.randbits(61)),
+            new_message_id(self._chance),
             chat.room_id,
             chat.user_id,
             chat.place,
@@ -208,25 +215,36 @@ class Messages:
             writer.name,
             via,
             text,
-            json.dumps(mentions),
             self._clock(),
             outgoing.msgid if outgoing else 0,
             outgoing.attempt if outgoing else 0,
             mention,
         )
         self._db.execute(
-            "INSERT INTO message (bot, id, room_id, user_id, place, from_id, from_name, via, text, mentions, time, msgid, attempt,"
+            "INSERT INTO message (bot, mentions, id, room_id, user_id, place, from_id, from_name, via, text, time, msgid, attempt,"
             " mention) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            row,
+            (bot, json.dumps(mentions), *row),
         )
-        return self._db.last_insert_rowid()
+        return ChatMessage(
+            seq=self._db.last_insert_rowid(),
+            id=row[0],
+            room_id=chat.room_id,
+            user_id=chat.user_id,
+            place=chat.place,
+            from_id=writer.id,
+            from_name=writer.name,
+            via=via,
+            text=text,
+            mentions=mentions,
+            time=row[8],
+            msgid=row[9],
+            attempt=row[10],
+            mention=mention,
+        )
 
-    def _message(self, seq: int) -> Message:
-        return self._select("seq = ?", (seq,))[0]
-
-    def _select(self, where: str, values: tuple[Any, ...]) -> list[Message]:
+    def _select(self, where: str, values: tuple[Any, ...]) -> list[ChatMessage]:
         return [
-            Message(
+            ChatMessage(
                 seq=seq,
                 id=id_,
                 room_id=room_id,

@@ -79,11 +79,11 @@ class RoomView:
 
 
 @frozen(kw_only=True)
-class Message:
+class ChatMessage:
     """A message in a room or between the account and a person.
 
     Attributes:
-        seq: Its number in this world, ascending.
+        seq: Its number in this WeChat, ascending.
         id: WeChat's id for it (the receipt of a send).
         room_id: The room; empty = a direct chat.
         user_id: The person of the direct chat; empty = a room.
@@ -144,7 +144,7 @@ class Login:
     session: str
 
 
-class WorldError(Exception):
+class SimulatorError(Exception):
     """Something that this WeChat cannot do; the message is a sentence that names the field and what would be right.
 
     Attributes:
@@ -154,3 +154,11 @@ class WorldError(Exception):
     def __init__(self, sentence: str, *, missing: bool = False) -> None:
         super().__init__(sentence)
         self.missing = missing
+
+
+class NotLoggedIn(SimulatorError):
+    """This client is not logged in, so nothing was written."""
+
+
+class NoSuchRoom(SimulatorError):
+    """The account is in no such room."""

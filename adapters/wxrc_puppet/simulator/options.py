@@ -26,7 +26,7 @@ class BadOption(PuppetError):
 
 
 @frozen(kw_only=True)
-class Options:
+class SimulatorOptions:
     """The options of a simulated bot, read and checked.
 
     Attributes:
@@ -64,7 +64,7 @@ SWITCHES = ("digits", "deduplicates")
 KNOWN = (*NUMBERS, *SWITCHES, "rooms", "faults")
 
 
-def read_options(options: Mapping[str, str]) -> Options:
+def read_options(options: Mapping[str, str]) -> SimulatorOptions:
     """Read and check the options of a simulated bot.
 
     Args:
@@ -77,7 +77,7 @@ def read_options(options: Mapping[str, str]) -> Options:
         if name not in KNOWN:
             raise BadOption(f"The simulator has no option {name!r}; it has {', '.join(sorted(KNOWN))}.")
     topics = _topics(options["rooms"]) if "rooms" in options else DEFAULT_TOPICS
-    return Options(
+    return SimulatorOptions(
         rooms=topics,
         faults=_faults(options["faults"], topics) if "faults" in options else (),
         digits=_switch("digits", options),

@@ -1,6 +1,7 @@
 """The simulator's puppet: a client of the simulated WeChat, as the gateway drives it. It runs under asyncio and trio."""
 
 import json
+import math
 from typing import ClassVar
 
 import anyio
@@ -9,6 +10,7 @@ from attrs import evolve
 from wxrc_core.puppet import (
     Accepted,
     Capabilities,
+    NotConnected,
     NotSent,
     Outgoing,
     Rejected,
@@ -21,13 +23,24 @@ from wxrc_core.puppet import (
     ReportRooms,
     ReportScanned,
     Room,
+    RoomMissing,
     SendOutcome,
     Unconfirmed,
 )
 from wxrc_puppet.port import PuppetContext, PuppetError, PuppetFactory, ReportTo
-from wxrc_puppet.simulator.model import OPEN, Code, CodeState, Login, Message, RoomView, WorldError
+from wxrc_puppet.simulator.model import (
+    OPEN,
+    ChatMessage,
+    Code,
+    CodeState,
+    Login,
+    NoSuchRoom,
+    NotLoggedIn,
+    RoomView,
+    SimulatorError,
+)
 from wxrc_puppet.simulator.options import read_options
-from wxrc_puppet.simulator.world import World
+from wxrc_puppet.simulator.wechat import SimulatedWeChat
 
 LOGGED_OUT = {
     "kicked": "WeChat ended this login because the account logged in on another device. Log in again.",
@@ -43,17 +56,17 @@ CALLED_OFF: dict[CodeState, str] = {
 }
 
 
-def simulator(world: World) -> PuppetFactory:
-    """Return what makes a simulated puppet in this world for whatever bot."""
-    return lambda context: SimulatedPuppet(context, world)
+def simulator(wechat: SimulatedWeChat) -> PuppetFactory:
+    """Return what makes a simulated puppet in this WeChat for whatever bot."""
+    return lambda context: SimulatedPuppet(context, wechat)
 
 
 class SimulatedPuppet:
     """One client of a simulated WeChat account.
 
     Args:
-        context: What the runner gives; the options are those of `options.Options`.
-        world: The WeChat.
+        context: What the runner gives; the options are those of `options.SimulatorOptions`.
+        wechat: The WeChat.
 
     Raises:
         BadOption: An option is unknown or its value is not right.
@@ -64,18 +77,19 @@ class SimulatedPuppet:
         login_kinds=("web", "mac"), rooms=True, contacts=True, mentions=True, receipts=True, inbound=True, pace="none"
     )
 
-    def __init__(self, context: PuppetContext, world: World) -> None:
+    def __init__(self, context: PuppetContext, wechat: SimulatedWeChat) -> None:
         if context.login_kind not in self.capabilities.login_kinds:
             kinds = ", ".join(self.capabilities.login_kinds)
             raise PuppetError(f"The simulator has no client of kind {context.login_kind!r}; it has {kinds}.")
         self._context = context
-        self._world = world
+        self._wechat = wechat
         self._bot = context.botcode
+        self._news = wechat.news.of(self._bot)
         self._options = read_options(context.options)
         self._code: Code | None = None
         self._login: Login | None = None
         self._released = False
-        self._account = world.ensure_account(self._bot, context.options)
+        self._account = wechat.ensure_account(self._bot, context.options)
         if (
             self._options.deduplicates
         ):  # the only capability that an option changes: this one object has others than its class
@@ -83,7 +97,7 @@ class SimulatedPuppet:
 
     async def run(self, report: ReportTo) -> None:
         """Log in, report until the account is logged out, and leave it logged in when cancelled; see `port.Puppet`."""
-        with self._world.connection(self._bot):
+        with self._wechat.connection(self._bot):
             await anyio.sleep(self._options.startup_ms / 1000)
             self._login = await self._resume() or await self._log_in_by_code(report)
             if self._login is not None:
@@ -96,7 +110,7 @@ class SimulatedPuppet:
         credentials = await self._context.session.load()
         if credentials is None:
             return None
-        login = self._world.logins.resume(self._bot, _session(credentials), self._context.login_kind)
+        login = self._wechat.logins.resume(self._bot, _session(credentials), self._context.login_kind)
         if login is None:
             await self._context.session.clear()
         return login
@@ -108,7 +122,7 @@ class SimulatedPuppet:
             if self._released:
                 return None
             if end == "confirmed":
-                login = self._world.logins.log_in(code, self._context.login_kind)
+                login = self._wechat.logins.log_in(code, self._context.login_kind)
                 if login is not None:
                     await self._context.session.save(json.dumps({"session": login.session}).encode())
                     return login
@@ -123,7 +137,7 @@ class SimulatedPuppet:
     async def _show_code(self, report: ReportTo) -> tuple[CodeState, Code]:
         """Show one code and return what became of it; whoever leaves an open code behind takes it back."""
         options = self._options
-        code = self._world.logins.issue(self._bot, lifetime_ms=options.qr_lifetime_ms, digits=options.digits)
+        code = self._wechat.logins.issue(self._bot, lifetime_ms=options.qr_lifetime_ms, digits=options.digits)
         self._code = code
         end: CodeState = "shown"
         try:
@@ -133,15 +147,15 @@ class SimulatedPuppet:
             end = await self._watch(code, report)
         finally:
             if end != "confirmed":
-                self._world.logins.withdraw(code.token)
+                self._wechat.logins.withdraw(code.token)
         return end, code
 
     async def _watch(self, code: Code, report: ReportTo) -> CodeState:
         """Report what happens to a code until it is open no more."""
         scanned, digits, wrong = False, False, 0
         while True:
-            seen = self._world.news.number
-            now = self._world.logins.code(code.token)
+            seen = self._news.number
+            now = self._wechat.logins.code(code.token)
             state: CodeState = now.state if now is not None else "withdrawn"
             if state in ("scanned", "digits", "confirmed", "refused") and not scanned:
                 scanned = True
@@ -151,7 +165,7 @@ class SimulatedPuppet:
                 digits, wrong = True, now.wrong
             if state not in OPEN or self._released:
                 return state
-            await self._world.news.after(seen, self._world.logins.seconds_left(code))
+            await self._news.after(seen, self._wechat.logins.seconds_left(code))
 
     async def _fail(self, report: ReportTo, reason: str) -> None:
         """Report that this login came to nothing."""
@@ -159,7 +173,7 @@ class SimulatedPuppet:
 
     async def submit_digits(self, digits: str) -> None:
         """Hand over the digits that the phone shows; nothing happens while it shows none."""
-        self._world.logins.enter_digits(self._bot, digits)
+        self._wechat.logins.enter_digits(self._bot, digits)
 
     # -- logged in -----------------------------------------------------------------------------------------------------
 
@@ -170,26 +184,26 @@ class SimulatedPuppet:
         whole_at = anyio.current_time() + self._options.sync_ms / 1000
         told: tuple[list[RoomView], bool] | None = None
         while True:
-            seen = self._world.news.number
+            seen = self._news.number
             if self._released:
                 return
             if reason := await self._logged_out(login):
                 await report(ReportLoggedOut(at=self._context.clock(), reason=reason))
                 return
             wait = whole_at - anyio.current_time()
-            rooms = self._world.directory.rooms(self._bot)
+            rooms = self._wechat.directory.rooms(self._bot)
             if told != (rooms, wait <= 0):
                 await self._report_rooms(rooms, wait <= 0, report)
                 told = (rooms, wait <= 0)
-            for message in self._world.messages.waiting(self._bot, limit=20):
+            for message in self._wechat.messages.waiting(self._bot, limit=20):
                 await report(self._as_report(message))
-                self._world.messages.taken(self._bot, message.seq)
+                self._wechat.messages.taken(self._bot, message.seq)
                 seen = -1  # there may be more: look again at once
-            await self._world.news.after(seen, wait if wait > 0 else 60)
+            await self._news.after(seen, wait if wait > 0 else math.inf)
 
     async def _logged_out(self, login: Login) -> str:
         """Return why this client is out, and forget the session if the account is; empty = it is logged in."""
-        account = self._world.account(self._bot)
+        account = self._wechat.account(self._bot)
         if account is not None and account.client != login.client:
             return LOGGED_OUT["superseded"]  # the stored session is the newer client's now
         if account is not None and account.logged_in:
@@ -202,7 +216,7 @@ class SimulatedPuppet:
         listed = tuple(Room(room.id, room.topic) for room in known)
         await report(ReportRooms(at=self._context.clock(), rooms=listed, complete=whole))
 
-    def _as_report(self, message: Message) -> ReportMessage:
+    def _as_report(self, message: ChatMessage) -> ReportMessage:
         return ReportMessage(
             at=self._context.clock(),
             message_id=message.id,
@@ -216,18 +230,22 @@ class SimulatedPuppet:
         )
 
     async def send(self, message: Outgoing) -> SendOutcome:
-        """Hand one message to the world. It is on record before this goes on in any way; see `port.Puppet`."""
+        """Hand one message to the simulated WeChat. It is on record before this goes on in any way; see `port.Puppet`."""
         if self._login is None:
-            return NotSent("The simulator's client is not logged in yet.", retry=True)
+            return NotConnected("The simulator's client is not logged in yet.")
         try:
-            fault = self._world.directory.room(self._bot, message.room_id).fault if message.room_id else ""
+            fault = self._wechat.directory.room(self._bot, message.room_id).fault if message.room_id else ""
             if fault == "rejected":
                 return Rejected("WeChat refused the message: this room of the simulator is set to refuse.")
             if fault == "lost":
                 await anyio.sleep_forever()
             await anyio.sleep(self._options.send_ms / 2000)
-            delivered = self._world.messages.deliver(self._bot, self._login.client, message)
-        except WorldError as error:
+            delivered = self._wechat.messages.deliver(self._bot, self._login.client, message)
+        except NotLoggedIn as error:
+            return NotConnected(str(error))
+        except NoSuchRoom:
+            return RoomMissing("The account is not in this room: it was dissolved, or it never was.")
+        except SimulatorError as error:
             return NotSent(str(error))
         if fault == "hang":
             await anyio.sleep_forever()
@@ -239,16 +257,16 @@ class SimulatedPuppet:
     # -- the end -------------------------------------------------------------------------------------------------------
 
     async def sign_out(self) -> None:
-        """Sign the account out in the world and forget the session; before the login is through, call it off."""
+        """Sign the account out in the simulated WeChat and forget the session; before the login is through, call it off."""
         if self._login is not None:
-            self._world.logins.sign_out(self._bot, self._login.client)
+            self._wechat.logins.sign_out(self._bot, self._login.client)
         elif self._code is not None:
-            self._world.logins.withdraw(self._code.token)
+            self._wechat.logins.withdraw(self._code.token)
 
     async def release(self) -> None:
         """Stop the client and keep the session: `run` returns without a further report."""
         self._released = True
-        self._world.news.tell()
+        self._wechat.news.tell(self._bot)
 
 
 def _session(credentials: bytes) -> str:

@@ -1,6 +1,8 @@
 """The file in which a simulated WeChat keeps itself.
 
-WAL with `synchronous=FULL`: what a call has written is still there after the power went, as WeChat itself would be.
+WAL with `synchronous=NORMAL`: what a call has written outlives this process however it ends, and a power cut leaves the file whole but may
+cost the newest of it. To be a judge of what reached WeChat it must outlive the gateway, not the machine, and a commit must not cost a sync
+for every message on the gateway's event loop.
 """
 
 import os
@@ -8,7 +10,7 @@ from pathlib import Path
 
 import apsw
 
-from wxrc_puppet.simulator.model import WorldError
+from wxrc_puppet.simulator.model import SimulatorError
 
 VERSION = 1
 
@@ -46,19 +48,24 @@ CREATE INDEX code_bot ON code (bot, nr);
 """
 
 
-def open_file(path: Path) -> apsw.Connection:
-    """Open the file of a world, and lay it out where it is new.
+IN_MEMORY = ":memory:"
+"""The path of a simulated WeChat without a file."""
+
+
+def open_file(path: Path | str) -> apsw.Connection:
+    """Open the file of a simulated WeChat, and lay it out where it is new.
 
     Raises:
-        WorldError: It was written by a newer release.
+        SimulatorError: It was written by a newer release.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # it holds what people wrote
+    if path != IN_MEMORY:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # it holds what people wrote
     db = apsw.Connection(str(path))
     db.set_busy_timeout(2000)
     db.transaction_mode = "IMMEDIATE"
     db.execute("PRAGMA journal_mode=WAL")
-    db.execute("PRAGMA synchronous=FULL")
+    db.execute("PRAGMA synchronous=NORMAL")
     with db:
         found = db.pragma("user_version")
         if found == 0:
@@ -66,7 +73,7 @@ def open_file(path: Path) -> apsw.Connection:
             db.pragma("user_version", VERSION)
     if found > VERSION:
         db.close()
-        raise WorldError(
-            f"The simulator's file {path.name} has format {found}; this release knows {VERSION}: use a newer one."
+        raise SimulatorError(
+            f"The simulator's file {Path(path).name} has format {found}; this release knows {VERSION}: use a newer one."
         )
     return db

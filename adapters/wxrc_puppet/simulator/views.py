@@ -1,12 +1,12 @@
-"""What the simulator's pages show: values for the templates, read from the world."""
+"""What the simulator's pages show: values for the templates, read from the simulated WeChat."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
 
 from attrs import frozen
 
-from wxrc_puppet.simulator.model import Account, Message, Person
-from wxrc_puppet.simulator.world import World
+from wxrc_puppet.simulator.model import Account, ChatMessage, Person
+from wxrc_puppet.simulator.wechat import SimulatedWeChat
 
 CHINA = timezone(timedelta(hours=8), "Asia/Shanghai")
 COLOURS = 8
@@ -51,28 +51,35 @@ class Bubble:
         iso: Its time for machines.
     """
 
-    message: Message
+    message: ChatMessage
     mine: bool
     reminded: str
     time: str
     iso: str
 
 
-def chat_lines(world: World, account: Account) -> list[Line]:
+def chat_lines(wechat: SimulatedWeChat, account: Account) -> list[Line]:
     """Return the account's chats, those with the newest messages first."""
     lines: list[tuple[int, Line]] = []
-    for room in world.directory.rooms(account.bot):
-        last = world.messages.chat(account.bot, room_id=room.id, limit=1)
-        members = len(world.directory.members(account.bot, room.id)) + 1
-        lines.append(_line(world, account, f"room/{room.id}", room.topic, last, members=members, fault=room.fault))
-    for person in world.directory.people(account.bot):
-        last = world.messages.chat(account.bot, user_id=person.id, limit=1)
-        lines.append(_line(world, account, f"user/{person.id}", person.name, last))
+    for room in wechat.directory.rooms(account.bot):
+        last = wechat.messages.chat(account.bot, room_id=room.id, limit=1)
+        members = len(wechat.directory.members(account.bot, room.id)) + 1
+        lines.append(_line(wechat, account, f"room/{room.id}", room.topic, last, members=members, fault=room.fault))
+    for person in wechat.directory.people(account.bot):
+        last = wechat.messages.chat(account.bot, user_id=person.id, limit=1)
+        lines.append(_line(wechat, account, f"user/{person.id}", person.name, last))
     return [line for _, line in sorted(lines, key=lambda pair: -pair[0])]
 
 
 def _line(
-    world: World, account: Account, path: str, name: str, last: Sequence[Message], *, members: int = 0, fault: str = ""
+    wechat: SimulatedWeChat,
+    account: Account,
+    path: str,
+    name: str,
+    last: Sequence[ChatMessage],
+    *,
+    members: int = 0,
+    fault: str = "",
 ) -> tuple[int, Line]:
     text, when, seq, mentioned = "", "", 0, False
     if last:
@@ -80,19 +87,19 @@ def _line(
         mentioned = account.wxid in message.mentions
         who = f"{message.from_name}: " if members and message.via == "person" else ""
         text = " ".join(f"{who}{message.text[:80]}".split())
-        when, seq = clock_time(message.time, world.clock()), message.seq
+        when, seq = clock_time(message.time, wechat.clock()), message.seq
     return seq, Line(path, name, members > 0, members, fault, text, when, mentioned)
 
 
-def bubbles(world: World, account: Account, messages: Sequence[Message]) -> list[Bubble]:
+def bubbles(wechat: SimulatedWeChat, account: Account, messages: Sequence[ChatMessage]) -> list[Bubble]:
     """Return the messages of a chat as they stand on the screen."""
-    names = {person.id: person.name for person in (*world.directory.people(account.bot), me(account))}
+    names = {person.id: person.name for person in (*wechat.directory.people(account.bot), me(account))}
     shown: list[Bubble] = []
     before = 0
     for message in messages:
         pause = message.time - before > PAUSE_MS
         reminded = "、".join(names.get(wxid, wxid) for wxid in message.mentions)
-        time = clock_time(message.time, world.clock()) if pause else ""
+        time = clock_time(message.time, wechat.clock()) if pause else ""
         shown.append(Bubble(message, message.via != "person", reminded, time, _iso(message.time)))
         before = message.time
     return shown

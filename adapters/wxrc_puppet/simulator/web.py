@@ -1,11 +1,8 @@
 """The simulator's pages: phones in the browser. They work without JavaScript; with it they follow what happens by themselves.
 
-| page | what |
-| --- | --- |
-| `/sim` | the phones |
-| `/sim/{bot}` | a phone: its login, its chats |
-| `/sim/{bot}/room/{id}`, `/sim/{bot}/user/{id}` | a chat: read it, and write as anybody in it |
-| `/sim/qr/{token}` | what the phone shows once a QR code was scanned; forms there post to `.../confirm` and `.../refuse` |
+| page | what | | --- | --- | | `/sim` | the phones | | `/sim/{bot}` | a phone: its login, its chats | | `/sim/{bot}/room/{id}`,
+`/sim/{bot}/user/{id}` | a chat: read it, and write as anybody in it | | `/sim/qr/{token}` | what the phone shows once a QR code was
+scanned; forms there post to `.../confirm` and `.../refuse` |
 
 A page consists of a *live* part and the rest. Asked with `?live=TAG`, it answers with its live part alone as soon as that differs from
 the one with this tag, and with 204 when it does not within a second. The second is also how long a page may hold up a server that
@@ -29,10 +26,10 @@ from starlette.routing import BaseRoute, Route
 from wxrc_puppet.simulator.api import api_routes
 from wxrc_puppet.simulator.directory import by_id
 from wxrc_puppet.simulator.http import HEADERS, METHODS, BadBody, is_cross_site, read_body
-from wxrc_puppet.simulator.model import OPEN, Account, Code, WorldError
+from wxrc_puppet.simulator.model import OPEN, Account, Code, SimulatorError
 from wxrc_puppet.simulator.texts import Texts, texts_for
 from wxrc_puppet.simulator.views import bubbles, chat_lines, clock_time, colour, initial, me
-from wxrc_puppet.simulator.world import World
+from wxrc_puppet.simulator.wechat import SimulatedWeChat
 
 STATIC = {"sim.css": "text/css", "sim.js": "text/javascript", "icon.svg": "image/svg+xml"}
 
@@ -66,11 +63,11 @@ class Trouble(Exception):
 NOTHING = ("nothing_title", "nothing_text", 404)
 
 
-def routes(world: World) -> list[BaseRoute]:
+def routes(wechat: SimulatedWeChat) -> list[BaseRoute]:
     """Return the routes of the pages and of the JSON API (`api`), to be served at the root."""
-    pages = _Pages(world)
+    pages = _Pages(wechat)
     return [
-        *api_routes(world),
+        *api_routes(wechat),
         pages.route("/sim", get=pages.phones),
         pages.route("/sim/static/{name}", get=pages.static),
         pages.route("/sim/qr/{token}", get=pages.code),
@@ -90,8 +87,8 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 class _Pages:
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, wechat: SimulatedWeChat) -> None:
+        self._wechat = wechat
         self._templates = Environment(
             loader=PackageLoader(__package__),
             autoescape=True,
@@ -118,7 +115,7 @@ class _Pages:
                 return await handler(request)
             except Trouble as trouble:
                 return self._trouble(request, trouble)
-            except WorldError as error:
+            except SimulatorError as error:
                 found = NOTHING if error.missing else ("wrong_title", "wrong_text", 400)
                 return self._trouble(request, Trouble(*found))
             except BadBody as error:
@@ -131,14 +128,14 @@ class _Pages:
     async def _show(self, request: Request, view: Callable[[Texts], View]) -> Response:
         """Answer with a page, or with its live part once that has changed."""
         texts = _texts(request)
-        number = self._world.news.number
+        number = self._wechat.news.number
         shown, live, tag = self._live(request, texts, view(texts))
         seen = request.query_params.get("live")
         if seen is None:
             page = self._render(request, texts, shown.name, live=Markup(live), tag=tag, **shown.values)  # noqa: S704
             return _html(page, shown.status)
         if tag == seen:
-            await self._world.news.after(number)
+            await self._wechat.news.after(number)
             shown, live, tag = self._live(request, texts, view(texts))
         if tag == seen:
             return Response(status_code=204, headers=HEADERS)
@@ -163,7 +160,7 @@ class _Pages:
         return _html(f'<a href="{Markup.escape(where)}">{texts("back")}</a>\n', 303, {"Location": where})
 
     def _account(self, request: Request) -> Account:
-        account = self._world.account(request.path_params["bot"])
+        account = self._wechat.account(request.path_params["bot"])
         if account is None:
             raise Trouble(*NOTHING)
         return account
@@ -174,17 +171,17 @@ class _Pages:
         """Show all phones."""
 
         def view(texts: Texts) -> View:
-            now = self._world.clock()
-            return View("phones", {"accounts": [self._status(account, now) for account in self._world.accounts()]})
+            now = self._wechat.clock()
+            return View("phones", {"accounts": [self._status(account, now) for account in self._wechat.accounts()]})
 
         return await self._show(request, view)
 
     def _status(self, account: Account, now: int) -> dict[str, Any]:
-        code = None if account.logged_in else self._world.logins.open_code(account.bot)
+        code = None if account.logged_in else self._wechat.logins.open_code(account.bot)
         return {
             "account": account,
             "since": clock_time(account.since, now),
-            "connected": self._world.is_connected(account.bot),
+            "connected": self._wechat.is_connected(account.bot),
             "code": code,
         }
 
@@ -194,7 +191,7 @@ class _Pages:
         def view(texts: Texts) -> View:
             account = self._account(request)
             return View(
-                "phone", {**self._status(account, self._world.clock()), "chats": chat_lines(self._world, account)}
+                "phone", {**self._status(account, self._wechat.clock()), "chats": chat_lines(self._wechat, account)}
             )
 
         return await self._show(request, view)
@@ -202,20 +199,20 @@ class _Pages:
     async def log_out(self, request: Request) -> Response:
         """Sign the client out on the phone."""
         account = self._account(request)
-        self._world.logins.sign_out_on_phone(account.bot)
+        self._wechat.logins.sign_out_on_phone(account.bot)
         return self._back(request, f"/sim/{quote(account.bot)}")
 
     async def kick(self, request: Request) -> Response:
         """Log the account in on another device."""
         account = self._account(request)
-        self._world.logins.kick(account.bot)
+        self._wechat.logins.kick(account.bot)
         return self._back(request, f"/sim/{quote(account.bot)}")
 
     async def add_room(self, request: Request) -> Response:
         """Make a new room."""
         account = self._account(request)
         form = await _form(request)
-        room = self._world.directory.add_room(account.bot, form.get("topic", "").strip())
+        room = self._wechat.directory.add_room(account.bot, form.get("topic", "").strip())
         return self._back(request, f"/sim/{quote(account.bot)}/room/{quote(room.id, safe='@')}")
 
     # -- chats -----------------------------------------------------------------------------------------------------------
@@ -225,15 +222,15 @@ class _Pages:
 
         def view(texts: Texts) -> View:
             account = self._account(request)
-            room = self._world.directory.room(account.bot, request.path_params["id"])
-            members = self._world.directory.members(account.bot, room.id)
-            messages = self._world.messages.chat(account.bot, room_id=room.id)
+            room = self._wechat.directory.room(account.bot, request.path_params["id"])
+            members = self._wechat.directory.members(account.bot, room.id)
+            messages = self._wechat.messages.chat(account.bot, room_id=room.id)
             return View("chat", {
                 "account": account,
                 "title": room.topic,
                 "count": len(members) + 1,
                 "fault": room.fault,
-                "bubbles": bubbles(self._world, account, messages),
+                "bubbles": bubbles(self._wechat, account, messages),
                 "speakers": [*members, me(account)],
                 "speaker": request.query_params.get("from", ""),
                 "action": f"{quote(account.bot)}/room/{quote(room.id, safe='@')}",
@@ -246,16 +243,16 @@ class _Pages:
 
         def view(texts: Texts) -> View:
             account = self._account(request)
-            person = by_id(self._world.directory.people(account.bot), request.path_params["id"])
+            person = by_id(self._wechat.directory.people(account.bot), request.path_params["id"])
             if person is None:
                 raise Trouble(*NOTHING)
-            messages = self._world.messages.chat(account.bot, user_id=person.id)
+            messages = self._wechat.messages.chat(account.bot, user_id=person.id)
             return View("chat", {
                 "account": account,
                 "title": person.name,
                 "count": 0,
                 "fault": "",
-                "bubbles": bubbles(self._world, account, messages),
+                "bubbles": bubbles(self._wechat, account, messages),
                 "speakers": [person, me(account)],
                 "speaker": request.query_params.get("from", ""),
                 "action": f"{quote(account.bot)}/user/{quote(person.id, safe='@')}",
@@ -276,7 +273,7 @@ class _Pages:
         form = await _form(request)
         chat = request.path_params["id"]
         text, sender = form.get("text", "").replace("\r\n", "\n"), form.get("from", "")
-        self._world.messages.say(account.bot, text, sender=sender, **{kind: chat})
+        self._wechat.messages.say(account.bot, text, sender=sender, **{kind: chat})
         where = f"/sim/{quote(account.bot)}/{kind}/{quote(chat, safe='@')}"
         return self._back(request, f"{where}?from={quote(sender)}")
 
@@ -286,26 +283,26 @@ class _Pages:
         """Show what the phone shows once it has scanned a code; opening this page is scanning it."""
         token = request.path_params["token"]
         if request.method == "GET":
-            self._world.logins.scan(token)
-        return await self._show(request, lambda texts: self._code_view(self._world.logins.code(token)))
+            self._wechat.logins.scan(token)
+        return await self._show(request, lambda texts: self._code_view(self._wechat.logins.code(token)))
 
     async def confirm(self, request: Request) -> Response:
         """Confirm the login."""
-        return await self._decide(request, self._world.logins.confirm, ("digits", "confirmed", "used"))
+        return await self._decide(request, self._wechat.logins.confirm, ("digits", "confirmed", "used"))
 
     async def refuse(self, request: Request) -> Response:
         """Refuse the login."""
-        return await self._decide(request, self._world.logins.refuse, ("refused",))
+        return await self._decide(request, self._wechat.logins.refuse, ("refused",))
 
     async def _decide(self, request: Request, decide: Callable[[str], Code | None], done: tuple[str, ...]) -> Response:
         token = request.path_params["token"]
         code = decide(token)
         if code is not None and code.state in done:
             return self._back(request, f"/sim/qr/{quote(token)}")
-        return await self._show(request, lambda texts: self._code_view(self._world.logins.code(token)))
+        return await self._show(request, lambda texts: self._code_view(self._wechat.logins.code(token)))
 
     def _code_view(self, code: Code | None) -> View:
-        account = self._world.account(code.bot) if code is not None else None
+        account = self._wechat.account(code.bot) if code is not None else None
         if code is None or account is None:
             return View("code", {"state": "unknown", "open": False, "code": None, "account": None}, 404)
         values = {"state": code.state, "open": code.state in OPEN, "code": code, "account": account}

@@ -4,6 +4,7 @@ from enum import IntEnum
 from typing import Any
 
 import msgspec
+from attrs import frozen
 
 
 class EventType(IntEnum):
@@ -58,6 +59,14 @@ KINDS = {
 
 RESTARTED = "puppet stop()"
 """What a gateway gives as the reason of a LOGOUT when it only restarts its own client."""
+
+
+@frozen
+class ServerEvent:
+    """One event of the gateway."""
+
+    type: int
+    payload: dict[str, Any]
 
 
 def decode(payload: str) -> dict[str, Any]:

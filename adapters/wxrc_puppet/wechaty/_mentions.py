@@ -10,8 +10,8 @@ import anyio
 from attrs import frozen
 
 from wxrc_core.puppet import Outgoing
-from wxrc_puppet.wechaty._gateway import CallFailed
 from wxrc_puppet.wechaty._rooms import Rooms
+from wxrc_puppet.wechaty._server import CallFailed
 
 SEPARATOR = "\u2005"
 _LOOK_UP_S = 8.0

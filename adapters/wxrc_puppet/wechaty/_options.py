@@ -12,7 +12,7 @@ _LONGEST_MS = 24 * 3600 * 1000
 
 
 @frozen(kw_only=True)
-class Options:
+class WechatyOptions:
     """The options of a Wechaty puppet, checked.
 
     Attributes:
@@ -40,18 +40,18 @@ class Options:
     silence_ms: int = 20_000
 
 
-def parse_options(options: Mapping[str, str]) -> Options:
+def parse_options(options: Mapping[str, str]) -> WechatyOptions:
     """Check the options of a bot and read the file that they name.
 
     Raises:
         PuppetError: An option is missing, unknown or wrong. The text names it and says what would be right.
     """
-    known = [each.name for each in fields(Options)]
+    known = [each.name for each in fields(WechatyOptions)]
     for name in options:
         if name not in known:
             raise PuppetError(f"The wechaty puppet has no option {name[:40]!r}; it has {', '.join(known)}.")
     tls = _tls(options)
-    return Options(
+    return WechatyOptions(
         endpoint=_endpoint(options),
         token=_token(options),
         tls=tls,

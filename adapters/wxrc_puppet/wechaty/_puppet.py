@@ -18,7 +18,7 @@ from attrs import frozen
 
 from wxrc_core.puppet import (
     Capabilities,
-    NotSent,
+    NotConnected,
     Outgoing,
     Report,
     ReportLoggedIn,
@@ -34,12 +34,22 @@ from wxrc_core.puppet import (
 )
 from wxrc_puppet.port import PuppetContext, PuppetError, ReportTo
 from wxrc_puppet.wechaty import puppet_pb2 as pb
-from wxrc_puppet.wechaty._codes import KINDS, RESTARTED, EventType, ScanStatus, decode, list_of, short, text_of
-from wxrc_puppet.wechaty._gateway import DING, LOGOUT, MESSAGE_PAYLOAD, START, STOP, CallFailed, Gateway
+from wxrc_puppet.wechaty._codes import (
+    KINDS,
+    RESTARTED,
+    EventType,
+    ScanStatus,
+    ServerEvent,
+    decode,
+    list_of,
+    short,
+    text_of,
+)
 from wxrc_puppet.wechaty._mentions import names_in_text
 from wxrc_puppet.wechaty._options import parse_options
 from wxrc_puppet.wechaty._rooms import Rooms
-from wxrc_puppet.wechaty._sends import Send, Sends
+from wxrc_puppet.wechaty._sends import LateEcho, Send, Sends
+from wxrc_puppet.wechaty._server import DING, LOGOUT, MESSAGE_PAYLOAD, START, STOP, CallFailed, WechatyServer
 
 log = logging.getLogger("wxrc.puppet.wechaty")
 
@@ -51,33 +61,18 @@ _SILENT_ROUNDS = 4
 
 
 @frozen
-class _Event:
-    """One event of the gateway."""
-
-    type: int
-    payload: dict[str, Any]
-
-
-@frozen
 class _SignedOut:
     """The gateway has signed the account out for us."""
 
 
-@frozen
-class _LateEcho:
-    """A hand-over was cut off after its echo had been seen."""
-
-    send: Send
-
-
-_News: TypeAlias = _Event | _SignedOut | _LateEcho
+_News: TypeAlias = ServerEvent | _SignedOut | LateEcho
 
 
 class WechatyPuppet:
     """One WeChat account behind one Wechaty gateway. asyncio only, since gRPC for Python is.
 
     Args:
-        context: What the runner gives; its options are those of `Options`. The stored session is not used: the gateway keeps it.
+        context: What the runner gives; its options are those of `WechatyOptions`. The stored session is not used: the gateway keeps it.
 
     Raises:
         PuppetError: An option is missing, unknown or wrong.
@@ -91,7 +86,7 @@ class WechatyPuppet:
         self._clock = context.clock
         self._options = parse_options(context.options)
         self._called = f"The Wechaty gateway at {self._options.endpoint}"
-        self._gateway: Gateway | None = None
+        self._server: WechatyServer | None = None
         self._wxid = ""
         self._name = ""
         self._leaving: Literal["", "sign_out", "release"] = ""
@@ -107,7 +102,7 @@ class WechatyPuppet:
             raise PuppetError(
                 "The wechaty puppet runs under asyncio only, since gRPC for Python does; start it there."
             ) from None
-        self._gateway = gateway = Gateway(self._options)
+        self._server = gateway = WechatyServer(self._options)
         self._rooms = Rooms(gateway)
         self._sends = Sends(gateway, self._rooms, self._put_late)
         self._put, self._inbox = anyio.create_memory_object_stream[_News](_WAITING_EVENTS)
@@ -122,7 +117,7 @@ class WechatyPuppet:
             async with self._farewell:  # whoever signs out or releases still waits for the answer on this connection
                 pass
         finally:
-            self._wxid, self._gateway = "", None
+            self._wxid, self._server = "", None
             self._put.close()
             self._inbox.close()
             with anyio.CancelScope(shield=True):
@@ -148,16 +143,16 @@ class WechatyPuppet:
 
     async def _pump(self) -> bool:
         """Read the stream and do nothing else; when it ends, close the inbox behind the last event."""
-        assert self._gateway
+        assert self._server
         pauses = iter(_REOPEN_S)
         try:
             while True:
                 try:
-                    async with contextlib.aclosing(self._gateway.events()) as events:
+                    async with contextlib.aclosing(self._server.events()) as events:
                         async for event in events:
                             self._heard += 1
                             self._opened.set()
-                            await self._put.send(_Event(event.type, decode(event.payload)))
+                            await self._put.send(ServerEvent(event.type, decode(event.payload)))
                     break
                 except CallFailed as failure:
                     pause = next(pauses, None)
@@ -172,14 +167,14 @@ class WechatyPuppet:
 
     async def _start(self) -> bool:
         """Have the gateway start its client, and do not wait for a login for ever."""
-        assert self._gateway
+        assert self._server
         with anyio.move_on_after(min(_FIRST_EVENT_S, self._options.answer_ms / 1000)):
             await self._opened.wait()
         if self._stream_failure:
             return False
-        if not self._gateway.connected:
-            raise PuppetError(self._gateway.unreachable)
-        await self._gateway.call(START, limit_ms=_START_MS)
+        if not self._server.connected:
+            raise PuppetError(self._server.unreachable)
+        await self._server.call(START, limit_ms=_START_MS)
         self._progress(self._options.login_wait_ms)
         while anyio.current_time() < self._login_by:
             with anyio.CancelScope(deadline=self._login_by):
@@ -198,7 +193,7 @@ class WechatyPuppet:
 
     async def _watch(self) -> bool:
         """Ask a silent gateway whether it lives. A call that is not answered in time ends the connection."""
-        assert self._gateway
+        assert self._server
         await self._opened.wait()
         silent_rounds = 0
         while silent_rounds < _SILENT_ROUNDS:
@@ -208,7 +203,7 @@ class WechatyPuppet:
                 silent_rounds = 0
             else:
                 silent_rounds += 1
-                await self._gateway.ask(DING, pb.Ding(data="wxrc"))
+                await self._server.ask(DING, pb.Ding(data="wxrc"))
         raise PuppetError(
             f"{self._called} answers calls but has sent no event, nor a heartbeat, for {_SILENT_ROUNDS * self._options.silence_ms} ms."
         )
@@ -234,7 +229,7 @@ class WechatyPuppet:
     async def _take(self, news: _News) -> bool:
         if isinstance(news, _SignedOut):
             return await self._logged_out("")
-        if isinstance(news, _LateEcho):
+        if isinstance(news, LateEcho):
             await self._proven(news.send)
             return False
         payload = news.payload
@@ -298,10 +293,10 @@ class WechatyPuppet:
         return True
 
     async def _written(self, message_id: str) -> None:
-        assert self._gateway
+        assert self._server
         if not self._wxid or not message_id:
             return
-        message = await self._gateway.ask(MESSAGE_PAYLOAD, pb.Id(id=message_id))
+        message = await self._server.ask(MESSAGE_PAYLOAD, pb.Id(id=message_id))
         if message is None:
             log.warning("the gateway announced message %s and could not give it", short(message_id))
             return
@@ -347,7 +342,7 @@ class WechatyPuppet:
 
     def _put_late(self, send: Send) -> None:
         try:
-            self._put.send_nowait(_LateEcho(send))
+            self._put.send_nowait(LateEcho(send))
         except (anyio.WouldBlock, anyio.ClosedResourceError, anyio.BrokenResourceError):
             log.warning(
                 "message %d turned up in WeChat, but the connection is over before its receipt could be told",
@@ -358,8 +353,8 @@ class WechatyPuppet:
 
     async def send(self, message: Outgoing) -> SendOutcome:
         """Hand over one message; see `wxrc_puppet.port.Puppet.send`."""
-        if self._gateway is None or not self._wxid or not self._gateway.connected:
-            return NotSent("not connected to the Wechaty gateway, or not logged in there", retry=True)
+        if self._server is None or not self._wxid or not self._server.connected:
+            return NotConnected("not connected to the Wechaty gateway, or not logged in there")
         return await self._sends.hand_over(message)
 
     async def submit_digits(self, digits: str) -> None:
@@ -391,13 +386,13 @@ class WechatyPuppet:
             await gateway.call(STOP, limit_ms=_START_MS)
 
     @contextlib.asynccontextmanager
-    async def _leave(self, how: Literal["sign_out", "release"]) -> AsyncIterator[Gateway]:
+    async def _leave(self, how: Literal["sign_out", "release"]) -> AsyncIterator[WechatyServer]:
         async with self._farewell:
-            if self._gateway is None:
+            if self._server is None:
                 raise PuppetError(f"There is no connection to {self._called[0].lower()}{self._called[1:]}.")
             self._leaving = how
             try:
-                yield self._gateway
+                yield self._server
             except CallFailed:
                 self._leaving = ""
                 raise

@@ -9,7 +9,7 @@ from attrs import frozen
 from wxrc_core.puppet import Room
 from wxrc_puppet.wechaty import puppet_pb2 as pb
 from wxrc_puppet.wechaty._codes import DirtyType
-from wxrc_puppet.wechaty._gateway import (
+from wxrc_puppet.wechaty._server import (
     CONTACT_LIST,
     CONTACT_PAYLOAD,
     DIRTY_PAYLOAD,
@@ -18,7 +18,7 @@ from wxrc_puppet.wechaty._gateway import (
     ROOM_MEMBER_PAYLOAD,
     ROOM_PAYLOAD,
     CallFailed,
-    Gateway,
+    WechatyServer,
     for_each,
 )
 
@@ -39,8 +39,8 @@ class Member:
 class Rooms:
     """The rooms of one connection. The list counts as complete once the gateway is ready and every room could be read."""
 
-    def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway
+    def __init__(self, gateway: WechatyServer) -> None:
+        self._server = gateway
         self._topics: dict[str, str] = {}
         self._complete = False
         self._ready = False
@@ -152,9 +152,9 @@ class Rooms:
 
     async def _read(self, everything: bool, some: dict[str, bool], *, ready: bool) -> None:
         for room_id in (room_id for room_id, past_cache in some.items() if past_cache):
-            await self._gateway.ask(DIRTY_PAYLOAD, pb.Dirty(type=DirtyType.ROOM, id=room_id))
+            await self._server.ask(DIRTY_PAYLOAD, pb.Dirty(type=DirtyType.ROOM, id=room_id))
         if everything:
-            ids = [each for each in (await self._gateway.call(ROOM_LIST)).ids if each not in self._left]
+            ids = [each for each in (await self._server.call(ROOM_LIST)).ids if each not in self._left]
         else:
             ids = [each for each in some if each in self._topics]
         topics = dict(zip(ids, await for_each(self._read_topic, ids), strict=True))
@@ -166,7 +166,7 @@ class Rooms:
             self._all_wanted = True
 
     async def _read_topic(self, room_id: str) -> str | None:
-        room = await self._gateway.ask(ROOM_PAYLOAD, pb.Id(id=room_id))
+        room = await self._server.ask(ROOM_PAYLOAD, pb.Id(id=room_id))
         return room.topic if room else None
 
     # -- who is there ------------------------------------------------------------------------------------------------------------
@@ -180,21 +180,21 @@ class Rooms:
         if room_id not in self._members:
 
             async def read(member_id: str) -> Member:
-                member = await self._gateway.call(ROOM_MEMBER_PAYLOAD, pb.MemberId(id=room_id, member_id=member_id))
+                member = await self._server.call(ROOM_MEMBER_PAYLOAD, pb.MemberId(id=room_id, member_id=member_id))
                 return Member(member_id, tuple(name for name in (member.room_alias, member.name) if name))
 
-            ids = (await self._gateway.call(ROOM_MEMBER_LIST, pb.Id(id=room_id))).ids
+            ids = (await self._server.call(ROOM_MEMBER_LIST, pb.Id(id=room_id))).ids
             self._members[room_id] = tuple(await for_each(read, ids))
         return self._members[room_id]
 
     async def member_name(self, room_id: str, member_id: str) -> str:
         """Return the name that a room shows for a member; empty where the gateway cannot say."""
-        member = await self._gateway.ask(ROOM_MEMBER_PAYLOAD, pb.MemberId(id=room_id, member_id=member_id))
+        member = await self._server.ask(ROOM_MEMBER_PAYLOAD, pb.MemberId(id=room_id, member_id=member_id))
         return member.room_alias or member.name if member else ""
 
     async def contact_name(self, contact_id: str) -> str:
         """Return somebody's nickname; empty where the gateway cannot say."""
-        contact = await self._gateway.ask(CONTACT_PAYLOAD, pb.Id(id=contact_id))
+        contact = await self._server.ask(CONTACT_PAYLOAD, pb.Id(id=contact_id))
         return contact.name if contact else ""
 
     async def is_known(self, person: str) -> bool:
@@ -202,9 +202,9 @@ class Rooms:
         if self._contacts is None:
 
             async def read(contact_id: str) -> tuple[str, ...]:
-                contact = await self._gateway.ask(CONTACT_PAYLOAD, pb.Id(id=contact_id))
+                contact = await self._server.ask(CONTACT_PAYLOAD, pb.Id(id=contact_id))
                 return (contact_id, contact.name, contact.alias) if contact else (contact_id,)
 
-            ids = (await self._gateway.call(CONTACT_LIST)).ids
+            ids = (await self._server.call(CONTACT_LIST)).ids
             self._contacts = frozenset(name for names in await for_each(read, ids) for name in names if name)
         return person in self._contacts

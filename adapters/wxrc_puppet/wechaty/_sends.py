@@ -10,13 +10,13 @@ from collections.abc import Callable
 from typing import Literal
 
 import grpc
-from attrs import field, mutable
+from attrs import field, frozen, mutable
 
-from wxrc_core.puppet import Accepted, NotSent, Outgoing, SendOutcome, Unconfirmed
+from wxrc_core.puppet import Accepted, NotConnected, NotSent, Outgoing, RoomMissing, SendOutcome, Unconfirmed
 from wxrc_puppet.wechaty import puppet_pb2 as pb
-from wxrc_puppet.wechaty._gateway import MESSAGE_SEND_TEXT, CallFailed, Gateway
 from wxrc_puppet.wechaty._mentions import mentions_of
 from wxrc_puppet.wechaty._rooms import Rooms
+from wxrc_puppet.wechaty._server import MESSAGE_SEND_TEXT, CallFailed, WechatyServer
 
 _LIMIT_MS = 30_000
 _REMEMBERED = 1000
@@ -41,6 +41,13 @@ class Send:
     echo: str = ""
 
 
+@frozen
+class LateEcho:
+    """A hand-over was cut off after its echo had been seen."""
+
+    send: Send
+
+
 class Sends:
     """The hand-overs of one connection.
 
@@ -50,8 +57,8 @@ class Sends:
         late: Called with a hand-over whose echo was seen before it was cut off.
     """
 
-    def __init__(self, gateway: Gateway, rooms: Rooms, late: Callable[[Send], None]) -> None:
-        self._gateway = gateway
+    def __init__(self, gateway: WechatyServer, rooms: Rooms, late: Callable[[Send], None]) -> None:
+        self._server = gateway
         self._rooms = rooms
         self._late = late
         self._sends: deque[Send] = deque(maxlen=_REMEMBERED)
@@ -59,13 +66,13 @@ class Sends:
     async def hand_over(self, message: Outgoing) -> SendOutcome:
         """Send one message. Nothing has left until the last call; from then on only an id is a receipt."""
         if message.room_id and self._rooms.unknown(message.room_id):
-            return NotSent("the account is not in this room")
+            return RoomMissing("the account is not in this room")
         try:
             mentions = await mentions_of(message, self._rooms)
         except CallFailed as failure:
-            return NotSent(str(failure), retry=True)
-        if not self._gateway.connected:
-            return NotSent("the connection to the Wechaty gateway broke before the message left", retry=True)
+            return NotSent(str(failure), retry=True) if failure.refused else NotConnected(str(failure))
+        if not self._server.connected:
+            return NotConnected("the connection to the Wechaty gateway broke before the message left")
         send = Send(message.msgid, message.room_id or message.user_id, mentions.text)
         try:
             request = pb.Text(conversation_id=send.conversation, text=mentions.text, mentional_ids=mentions.ids)
@@ -74,11 +81,12 @@ class Sends:
         self._sends.append(send)
         reason = "the Wechaty gateway gave no message id"
         try:
-            receipt = (await self._gateway.call(MESSAGE_SEND_TEXT, request, limit_ms=_LIMIT_MS)).id
+            receipt = (await self._server.call(MESSAGE_SEND_TEXT, request, limit_ms=_LIMIT_MS)).id
         except CallFailed as failure:
             if failure.code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.UNIMPLEMENTED):
                 send.state = "known"
-                return NotSent(str(failure))
+                refused_us = failure.code is grpc.StatusCode.UNAUTHENTICATED
+                return NotConnected(str(failure)) if refused_us else NotSent(str(failure))
             receipt, reason = "", str(failure)
         except asyncio.CancelledError:
             send.state = "unconfirmed"

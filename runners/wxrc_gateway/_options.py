@@ -1,0 +1,68 @@
+"""What an embedding program passes: the options of a gateway and the arguments of its calls, checked by their declared types."""
+
+from typing import Annotated, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from wxrc_core.errors import InvalidValue
+
+
+class Options(Struct, frozen=True):
+    """See `Gateway` for their meaning."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=200)]
+    public_url: Annotated[str, Meta(pattern="^https?://", max_length=2000)]
+    send_limit_s: Annotated[float, Meta(gt=0, le=3600)]
+    drain_limit_s: Annotated[float, Meta(ge=0, le=3600)]
+    passive: bool
+
+
+class TextArguments(Struct, frozen=True):
+    """See `Gateway.send_text` for their meaning."""
+
+    botcode: str
+    text: Annotated[str, Meta(min_length=1, max_length=4_000)]
+    room: str
+    room_id: str
+    mention: tuple[str, ...]
+    txcode: Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[!-~]+$")] | None
+    expires_at: int | None
+    wait_s: Annotated[float, Meta(ge=0, le=86_400)]
+
+
+Wanted = TypeVar("Wanted", bound=Struct)
+
+
+def checked(kind: type[Wanted], call: str, **values: object) -> Wanted:
+    """Return the values, having made sure of their types and limits.
+
+    Args:
+        kind: What declares them.
+        call: What they were passed to, for the sentence.
+        values: The values.
+
+    Raises:
+        InvalidValue: One cannot be used; the sentence names it and says what would be right.
+    """
+    try:
+        found = msgspec.convert(values, kind)
+        msgspec.json.encode(found)  # a lone surrogate is no text
+    except msgspec.ValidationError as error:
+        what, _, where = str(error).partition(" - at `$.")
+        raise InvalidValue(f"{where.rstrip('`') or 'a value'} of {call}: {what[:1].lower()}{what[1:]}") from None
+    except UnicodeEncodeError:
+        field = next(name for name, value in values.items() if not _is_text(value))
+        raise InvalidValue(f"{field} of {call} must be proper text, without bytes that are no characters") from None
+    for name, value in values.items():
+        if "\0" in "".join(value if isinstance(value, tuple | list) else [value] if isinstance(value, str) else []):
+            raise InvalidValue(f"{name} of {call} must not have a NUL in it")
+    return found
+
+
+def _is_text(value: object) -> bool:
+    try:
+        "".join(value if isinstance(value, tuple | list) else [value] if isinstance(value, str) else []).encode()
+    except UnicodeEncodeError:
+        return False
+    return True

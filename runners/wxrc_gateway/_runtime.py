@@ -1,0 +1,102 @@
+"""What all loops of one gateway share."""
+
+import random
+from collections.abc import Callable, Mapping
+
+import anyio
+from attrs import define, field
+
+from wxrc_core.effects import Moment
+from wxrc_core.endpoint import Endpoint
+from wxrc_core.log import Member
+from wxrc_gateway._clock import mono
+from wxrc_gateway._ledger import Ledger
+from wxrc_gateway._secrets import Secrets
+from wxrc_gateway.admin import PuppetKind
+from wxrc_store.port import Store, Vault
+from wxrc_webhook import WebhookSender
+
+POSTS_AT_ONCE = 32
+"""Callbacks that are posted to one channel at the same time."""
+
+
+@define(eq=False)
+class Runtime:
+    """The outside of a gateway, and what its loops know in common.
+
+    Attributes:
+        store: The log.
+        vault: Where secrets are.
+        ledger: Follows the log and appends to it.
+        puppets: Kinds of puppet by name.
+        sender: Posts callbacks.
+        secrets: KEYs and webhook secrets, read from the vault once.
+        clock: Epoch ms.
+        chance: The one source of tokens, ids and jitter.
+        public_url: How browsers reach this service.
+        send_limit_s: How long a puppet may take for one send (seconds).
+        member: This gateway as the store knows it; None = it owns nothing.
+        draining: It begins nothing new.
+        wake_channel: Wakes every queue of callbacks to a channel.
+        endpoints: The health of each channel's callback URL.
+    """
+
+    store: Store
+    vault: Vault
+    ledger: Ledger
+    puppets: Mapping[str, PuppetKind]
+    sender: WebhookSender
+    secrets: Secrets
+    clock: Callable[[], int]
+    chance: random.Random
+    public_url: str
+    send_limit_s: float
+    member: Member | None = None
+    draining: bool = False
+    wake_channel: Callable[[str], None] = field(default=lambda chid: None)
+    endpoints: dict[str, Endpoint] = field(factory=dict)
+    _busy: int = 0
+    _idle: anyio.Event = field(factory=anyio.Event)
+    _limits: dict[str, anyio.CapacityLimiter] = field(factory=dict)
+
+    def now(self) -> Moment:
+        """Return the time on both clocks."""
+        return Moment(self.clock(), mono())
+
+    def alive(self) -> bool:
+        """Return whether effects may begin at all: the membership has not run out."""
+        return self.member is not None and self.store.monotonic() < self.member.until
+
+    def may_begin(self) -> bool:
+        """Return whether something new may begin: the gateway is alive and not going down."""
+        return not self.draining and self.alive()
+
+    def endpoint(self, chid: str) -> Endpoint:
+        """Return the health of a channel's callback URL."""
+        found = self.endpoints.get(chid)
+        if found is None:
+            found = self.endpoints[chid] = Endpoint()
+        return found
+
+    def post_limit(self, chid: str) -> anyio.CapacityLimiter:
+        """Return what bounds the callbacks that are posted to a channel at the same time."""
+        found = self._limits.get(chid)
+        if found is None:
+            found = self._limits[chid] = anyio.CapacityLimiter(POSTS_AT_ONCE)
+        return found
+
+    def begin(self) -> None:
+        """Count something that must end before the gateway goes down: a claim and its send, a callback, a logout."""
+        self._busy += 1
+
+    def end(self) -> None:
+        """Count its end."""
+        self._busy -= 1
+        if not self._busy:
+            self._idle.set()
+            self._idle = anyio.Event()
+
+    async def idle(self) -> None:
+        """Wait until everything that was begun has ended."""
+        while self._busy:
+            await self._idle.wait()

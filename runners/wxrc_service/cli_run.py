@@ -1,0 +1,75 @@
+"""What every subcommand needs: to run something asynchronous and fail with a sentence, and to reach the log or the gateway."""
+
+import errno
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import anyio
+import click
+
+from wxrc_core.errors import WxrcError
+from wxrc_gateway import Gateway
+from wxrc_gateway.retry import error_location
+from wxrc_service.data import DataDir, InUse
+from wxrc_service.serve import Settings, service
+from wxrc_store.sqlite import SqliteStore
+
+T = TypeVar("T")
+
+
+def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run something asynchronous; what goes wrong becomes a sentence, not a traceback."""
+    try:
+        return anyio.run(work, backend="asyncio", backend_options={"use_uvloop": sys.platform != "win32"})
+    except BaseException as error:
+        causes = list(_causes(error))
+        for cause in causes:
+            if isinstance(cause, WxrcError):
+                raise click.ClickException(str(cause)) from None
+        if isinstance(causes[0], KeyboardInterrupt):
+            raise SystemExit(130) from None
+        if isinstance(causes[0], OSError):
+            if causes[0].errno == errno.EPIPE:
+                raise causes[0] from None  # whoever read along has gone: click ends quietly
+            raise click.ClickException(str(causes[0])) from None
+        if not isinstance(causes[0], Exception):
+            raise
+        raise click.ClickException(f"this should not happen, please report it: {error_location(causes[0])}") from None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            yield from _causes(each)
+    else:
+        yield error
+
+
+@asynccontextmanager
+async def attached(data: Path) -> AsyncIterator[tuple[Gateway, bool]]:
+    """Give a gateway on this directory: beside the service that runs there, or a whole service of our own for as long as it takes.
+
+    Yields:
+        The gateway, and whether another service runs the bots.
+    """
+    directory = DataDir(data)
+    directory.check()
+    if directory.holder() is None:
+        with suppress(InUse):  # another command was quicker to run a service
+            async with service(Settings(data=directory, port=0)) as (gateway, _):
+                yield gateway, False
+            return
+    async with Gateway(store=SqliteStore(directory.log), puppets={}, passive=True) as gateway:
+        yield gateway, True
+
+
+@asynccontextmanager
+async def opened(data: Path) -> AsyncIterator[SqliteStore]:
+    """Open the log of this directory, whether or not a service runs on it."""
+    directory = DataDir(data)
+    directory.make()
+    async with SqliteStore(directory.log) as store:
+        yield store

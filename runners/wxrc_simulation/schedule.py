@@ -1,0 +1,388 @@
+"""The plan of a run: everything that is drawn from the seed before it begins, as plain data.
+
+A plan can be written down as one line, played again byte for byte, and made smaller: whatever the run still breaks without is left out.
+"""
+
+import base64
+import zlib
+from collections.abc import Callable, Iterator
+from random import Random
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+UNLENT = "unlent"
+"""A bot that no channel may use."""
+
+TOPICS = ("客服一群", "客服二群", "Ops 🚨", "老板群")
+
+RATES: dict[str, float] = {
+    # per try of a request
+    "request lost": 0.2,
+    "answer lost": 0.3,
+    # per append, read and call of the vault, of each replica
+    "append refused": 0.05,
+    "append unknown": 0.05,
+    "append slow": 0.05,
+    "read fails": 0.03,
+    "read slow": 0.05,
+    "vault fails": 0.1,
+    "heartbeat fails": 0.2,
+    "follower lags": 0.1,
+    # per run of a client
+    "client cannot start": 0.3,
+    "client raises": 0.2,
+    "login refused": 0.2,
+    "digits wanted": 0.3,
+    "not scanned": 0.3,
+    "another account": 0.3,
+    "rooms come late": 0.5,
+    "rooms incomplete": 0.3,
+    "nonsense report": 0.2,
+    "link drops": 0.4,
+    # per hand-over
+    "not connected": 0.2,
+    "refused for now": 0.3,
+    "refused": 0.1,
+    "rejected": 0.1,
+    "lost on the way": 0.15,
+    "no answer": 0.2,
+    "hangs": 0.1,
+    "no receipt": 0.15,
+    "nonsense outcome": 0.15,
+    "raises": 0.15,
+    "late receipt": 0.8,
+    # per inbound message
+    "told twice": 0.5,
+}
+"""Every kind of fault that strikes by chance, and how likely it is where it is worst."""
+
+MOODS = (
+    "slow",
+    "error",
+    "refuses",
+    "garbage",
+    "unacknowledged",
+    "retry later",
+    "drip",
+    "gone",
+    "closes",
+    "redirect",
+    "silent",
+)
+"""How a receiver may fail."""
+
+
+STRIKES = ("crash", "pause", "step", "cut off", "leave", "stall", "deaf")
+"""What may happen to a replica. `stall`: what it writes next arrives long after its sender was cut off; `deaf`: its heartbeats fail."""
+
+
+class Event(Struct, frozen=True, tag_field="what", array_like=False):
+    """Something that happens at a time (true ms since the run began)."""
+
+    at: int
+
+
+class Ask(Event, frozen=True, tag="ask"):
+    """A business system asks; `repeats`: again so many ms after it was first sent, also when it was answered."""
+
+    chid: str
+    botcode: str
+    interface: str
+    txcode: str
+    text: str = ""
+    room_id: str = ""
+    room_topic: str = ""
+    odd: str = ""
+    repeats: tuple[int, ...] = ()
+    leaves_after: int = 0
+    day: int = 0
+
+
+class Operate(Event, frozen=True, tag="operate"):
+    """An operator does something: `grant`, `channel`, `move`, `cancel`, `resend`, `fail`, `bot`."""
+
+    action: str
+    chid: str = ""
+    botcode: str = ""
+    txcode: str = ""
+    value: str = ""
+
+
+class Happen(Event, frozen=True, tag="happen"):
+    """Something happens in WeChat: `kick`, `drop`, `rename`, `dissolve`, `found`, `speak`, `sign out`."""
+
+    botcode: str
+    how: str
+    room: int = 0
+
+
+class Strike(Event, frozen=True, tag="strike"):
+    """Something happens to a replica: one of `STRIKES`; `amount` in callbacks or ms."""
+
+    replica: int
+    how: str
+    amount: int
+
+
+class Mood(Event, frozen=True, tag="mood"):
+    """A channel's receiver fails for a while (ms)."""
+
+    chid: str
+    how: str
+    lasts: int
+
+
+Item = Ask | Operate | Happen | Strike | Mood
+
+
+class BotPlan(Struct, frozen=True):
+    """A bot: its pace, whether its puppet deduplicates, how many rooms its account has."""
+
+    botcode: str
+    pace: Literal["customary", "none"]
+    deduplicates: bool
+    rooms: int
+
+
+class ChannelPlan(Struct, frozen=True):
+    """A channel: whether it has a callback, and its grants: (botcode, on_doubt, inbound)."""
+
+    chid: str
+    callback: bool
+    grants: tuple[tuple[str, str, str], ...]
+
+
+class Schedule(Struct, frozen=True):
+    """One run's plan.
+
+    Attributes:
+        seed: What it was drawn from; also the seed of everything that is decided while it runs.
+        replicas: How many replicas there are.
+        drifts: How fast each replica's wall clock runs, in ppm off.
+        answer_wait_ms: How long an answer waits for a message's end.
+        bots: The bots.
+        channels: The channels.
+        rates: How likely each fault is.
+        length: How long the time of faults lasts (ms).
+        items: What happens.
+    """
+
+    seed: int
+    replicas: int
+    drifts: tuple[int, ...]
+    answer_wait_ms: int
+    bots: tuple[BotPlan, ...]
+    channels: tuple[ChannelPlan, ...]
+    rates: dict[str, float]
+    length: int
+    items: tuple[Item, ...]
+
+    def encode(self) -> str:
+        """Return it as one line."""
+        return base64.urlsafe_b64encode(zlib.compress(msgspec.msgpack.encode(self), 9)).decode()
+
+
+def decode(line: str) -> Schedule:
+    """Return the schedule that `encode` wrote.
+
+    Raises:
+        ValueError: It is none.
+    """
+    try:
+        return msgspec.msgpack.decode(zlib.decompress(base64.urlsafe_b64decode(line.strip())), type=Schedule)
+    except (ValueError, zlib.error) as error:
+        raise ValueError(f"this is no schedule: {type(error).__name__}") from None
+
+
+# -- drawing --------------------------------------------------------------------------------------------------------------------
+
+
+def draw(seed: int) -> Schedule:
+    """Draw a plan."""
+    random = Random(f"plan {seed}")  # noqa: S311 - it has to be predictable
+    length = int(2_000 + random.random() * 40_000)
+    replicas = random.choice((1, 1, 1, 2, 2, 3))
+    bots = tuple(
+        BotPlan(
+            f"bot{number}",
+            "customary" if random.random() < 0.3 else "none",
+            random.random() < 0.2,
+            random.randint(1, 4),
+        )
+        for number in range(1 + (random.random() < 0.3))
+    )
+    channels = tuple(
+        ChannelPlan(
+            f"ch{number}",
+            number == 0 or random.random() < 0.9,
+            tuple(
+                (
+                    bot.botcode,
+                    "resend" if random.random() < 0.2 else "leave",
+                    "all" if random.random() < 0.3 else "addressed",
+                )
+                for bot in bots
+                if number == 0 or random.random() < 0.7
+            ),
+        )
+        for number in range(1 + (random.random() < 0.35))
+    )
+    calm = random.random() < 0.15
+    rates = {
+        name: round(worst * random.random(), 4) for name, worst in RATES.items() if not calm and random.random() < 0.4
+    }
+    items = list(_items(random, length, replicas, bots, channels))
+    return Schedule(
+        seed=seed,
+        replicas=replicas,
+        drifts=tuple(random.choice((0, 0, 50, -200, 2_000)) for _ in range(replicas)),
+        answer_wait_ms=random.choice((0, 300, 300, 1_000)),
+        bots=bots,
+        channels=channels,
+        rates=rates,
+        length=length,
+        items=tuple(sorted(items, key=lambda item: item.at)),
+    )
+
+
+ODD = (
+    "no such interface", "not granted", "not lent", "wrong key", "no text", "wrong type", "empty text", "head incomplete", "head wrong",
+    "late", "two rooms", "no room", "broken json",
+)  # fmt: skip
+"""Requests that are refused, one for each kind of answer."""
+
+
+def _items(
+    random: Random, length: int, replicas: int, bots: tuple[BotPlan, ...], channels: tuple[ChannelPlan, ...]
+) -> Iterator[Item]:
+    def sometime() -> int:
+        return int(random.random() * length)
+
+    def holder(botcode: str) -> str:
+        return random.choice([each.chid for each in channels if any(grant[0] == botcode for grant in each.grants)])
+
+    for number, bot in enumerate(bots):
+        kinds = ("login", "login", "webLogin", "macLogin", "logout", "stop")
+        yield Ask(int(random.random() * 500), holder(bot.botcode), bot.botcode, "login", f"first{number}")
+        for each in range(random.choice((0, 0, 1, 1, 2, 5))):
+            yield Ask(sometime(), holder(bot.botcode), bot.botcode, random.choice(kinds), f"op{number}-{each}")
+        for _ in range(random.choice((0, 1, 1, 2, 4))):
+            how = random.choice(
+                ("kick", "drop", "rename", "rename", "dissolve", "found", "speak", "speak", "speak", "sign out")
+            )
+            yield Happen(sometime(), bot.botcode, how, random.randrange(4))
+    cancels = random.random() < 0.2
+    for number in range(random.choice((1, 2, 4, 6, 10, 16))):
+        asked = _message(random, number, sometime(), bots, channels, holder)
+        yield asked
+        if cancels and random.random() < 0.5:
+            at = asked.at + int(random.random() * random.choice((50, 5_000)))
+            yield Operate(at, "cancel", asked.chid, asked.botcode, asked.txcode, str(random.randrange(1000)))
+    for number in range(random.choice((0, 0, 1, 2))):
+        bot = random.choice(bots)
+        yield Ask(
+            sometime(),
+            holder(bot.botcode),
+            bot.botcode,
+            "roomSendText",
+            f"odd{number}",
+            "x",
+            f"0@{bot.botcode}",
+            odd=random.choice(ODD),
+        )
+    for number in range(random.choice((0, 0, 1))):
+        bot = random.choice(bots)
+        yield Ask(sometime(), holder(bot.botcode), bot.botcode, random.choice(("botStatus", "roomList")), f"q{number}")
+    for _ in range(random.choice((0, 0, 1, 1, 2))):
+        action = random.choice(("grant", "channel", "move", "move", "cancel", "resend", "resend", "fail", "bot"))
+        bot = random.choice(bots)
+        yield Operate(
+            sometime(),
+            action,
+            random.choice(channels).chid,
+            bot.botcode,
+            f"tx{random.randrange(6)}",
+            str(random.randrange(1000)),
+        )
+    for _ in range(random.choice((0, 0, 1, 1, 2, 4))):
+        how = random.choice(("crash", "crash", "crash", "stall", *STRIKES))
+        amount = {
+            "crash": random.randrange(60),
+            "pause": int(random.random() * 25_000),
+            "step": random.choice((-3_600_000, 3_600_000, -5_000, 90_000)),
+            "cut off": int(random.random() * 15_000),
+            "stall": int(8_000 + random.random() * 14_000),
+            "deaf": int(8_000 + random.random() * 14_000),
+            "leave": 0,
+        }[how]
+        yield Strike(sometime(), random.randrange(replicas), how, amount)
+    for _ in range(random.choice((0, 0, 1, 2))):
+        yield Mood(sometime(), random.choice(channels).chid, random.choice(MOODS), int(random.random() * 25_000))
+
+
+def _message(
+    random: Random,
+    number: int,
+    at: int,
+    bots: tuple[BotPlan, ...],
+    channels: tuple[ChannelPlan, ...],
+    holder: Callable[[str], str],
+) -> Ask:
+    bot = random.choice(bots)
+    room = random.randrange(bot.rooms)
+    kind = random.random()
+    room_id, topic = f"{room}@{bot.botcode}", ""
+    if kind < 0.08:
+        room_id, topic = "", "no such room"
+    elif kind < 0.12:
+        room_id = "nowhere@x"
+    elif kind < 0.6:
+        room_id, topic = "", TOPICS[room]
+    repeats = random.choice(((), (), (), (0,), (20,), (int(random.random() * 30_000),)))
+    interface = "roomSendText" if random.random() < 0.9 else "roomSendText expires"
+    return Ask(
+        at=at,
+        chid=holder(bot.botcode),
+        botcode=bot.botcode,
+        interface=interface,
+        txcode=f"tx{number}" if random.random() < 0.95 else "tx0",
+        text=f"text {number}",
+        room_id=room_id,
+        room_topic=topic,
+        repeats=repeats,
+        leaves_after=int(random.random() * 400) if random.random() < 0.15 else 0,
+        day=1 if random.random() < 0.05 else 0,
+    )
+
+
+# -- shrinking ------------------------------------------------------------------------------------------------------------------
+
+
+def shrink(schedule: Schedule, still_broken: Callable[[Schedule], bool], tries: int = 200) -> Schedule:
+    """Return a smaller plan that is still broken: without whatever it is broken without as well."""
+    left = tries
+
+    def broken(smaller: Schedule) -> bool:
+        nonlocal left
+        left -= 1
+        return left >= 0 and still_broken(smaller)
+
+    size = max(1, len(schedule.items) // 2)
+    while size:
+        at = 0
+        while at < len(schedule.items) and left > 0:
+            smaller = msgspec.structs.replace(schedule, items=schedule.items[:at] + schedule.items[at + size :])
+            if broken(smaller):
+                schedule = smaller
+            else:
+                at += size
+        size //= 2
+    for name in list(schedule.rates):
+        smaller = msgspec.structs.replace(
+            schedule, rates={each: rate for each, rate in schedule.rates.items() if each != name}
+        )
+        if broken(smaller):
+            schedule = smaller
+    return schedule

@@ -1,0 +1,96 @@
+"""What must have happened at least once over many seeds: a simulation that never gets somewhere proves nothing there."""
+
+from collections.abc import Iterable
+
+from wxrc_core import bot, delivery, message
+from wxrc_core.delivery import DeliveryDue
+from wxrc_core.table import Table
+from wxrc_simulation.records import Run
+from wxrc_simulation.schedule import MOODS, RATES, STRIKES
+
+TABLES: dict[str, Table] = {"bot": bot.TABLE, "delivery": delivery.TABLE, "message": message.TABLE}  # type: ignore[type-arg]
+
+UNREACHABLE = frozenset(
+    {
+        "delivery due -attempted-> due",  # only logs of earlier releases have it
+    }
+)
+"""Steps that no run of this release makes."""
+
+CODES = ("0", "10", "11", "12", "13", "20", "21", "22", "30", "31", "32")
+"""Codes of the wire that these requests can get (33 and 34 need interfaces that are still to come)."""
+
+STATUSES = (
+    ("0", ""), ("1", ""), ("2", ""), ("-1", "failed"), ("-1", "rejected"), ("-1", "unconfirmed"), ("-1", "expired"), ("-1", "cancelled"),
+)  # fmt: skip
+"""How a message may stand: sendStatus and sendReason."""
+
+WECHAT = ("kick", "drop", "rename", "dissolve", "found", "speak", "sign out")
+OPERATORS = ("grant", "channel", "move", "cancel", "resend", "fail", "bot")
+
+
+def wanted() -> set[str]:
+    """Return everything that must have happened."""
+    steps = {
+        f"{name} {source} -{table.triggers[event]}-> {after}"
+        for name, table in TABLES.items()
+        for event, row in table.next.items()
+        for source, after in row.items()
+    }
+    return (
+        (steps - UNREACHABLE)
+        | {f"code {code}" for code in CODES}
+        | {f"sendStatus {status} {reason}".strip() for status, reason in STATUSES}
+        | {f"fault: {name}" for name in (*RATES, *STRIKES, *WECHAT)}
+        | {f"fault: receiver {mood}" for mood in MOODS}
+        | {f"fault: operator {action}" for action in OPERATORS}
+        | {"takeover", "an end told by answer", "an end told by callback", "replicas 1", "replicas 2", "replicas 3"}
+    )
+
+
+class Coverage:
+    """What has happened."""
+
+    def __init__(self, seen: Iterable[str] = ()) -> None:
+        self.seen = set(seen)
+
+    def add(self, run: Run) -> None:
+        """Take in a run."""
+        states: dict[str, str] = {}
+        replicas = set()
+        for recorded in run.log:
+            event = recorded.event
+            for name, table in TABLES.items():
+                row = table.next.get(type(event))
+                if row is None:
+                    continue
+                before = states.get(recorded.stream, "new")
+                if before in row:
+                    self.seen.add(f"{name} {before} -{table.triggers[type(event)]}-> {row[before]}")
+                    states[recorded.stream] = str(row[before])
+            if recorded.stream.startswith("shard/"):
+                replicas.add(getattr(event, "member", "").partition(".")[0])
+            if isinstance(event, DeliveryDue) and event.kind == "sendStatus":
+                self.seen.add("an end told by callback")
+            elif isinstance(event, delivery.DeliveryAnswered):
+                self.seen.add("an end told by answer")
+        if len(replicas) > 1:
+            self.seen.add("takeover")
+        self.seen.add(f"replicas {len({call.replica.partition('.')[0] for call in run.calls}) or 1}")
+        for call in run.calls:
+            if call.rtcode:
+                self.seen.add(f"code {call.rtcode}")
+            if call.send_status:
+                self.seen.add(f"sendStatus {call.send_status} {call.send_reason}".strip())
+        for received in run.received:
+            if received.body.get("type") == "sendStatus":
+                self.seen.add(f"sendStatus {received.body['sendStatus']} {received.body['sendReason']}".strip())
+        self.seen.update(f"fault: {fault.kind}" for fault in run.faults)
+
+    def merge(self, other: "Coverage") -> None:
+        """Take in what others saw."""
+        self.seen |= other.seen
+
+    def missing(self) -> list[str]:
+        """Return what never happened."""
+        return sorted(wanted() - self.seen)

@@ -1,0 +1,116 @@
+"""What a message can be asked to do.
+
+The second part of the message aggregate, between `wxrc_core.message_events` and `wxrc_core.message`, which offers all of these names too.
+"""
+
+from typing import Literal, TypeAlias
+
+from attrs import frozen
+
+from wxrc_core.message_events import MessageQueued
+from wxrc_core.puppet import SendOutcome
+
+
+@frozen
+class Queue:
+    """Accept a request: `queued` is the event to record if the stream is new."""
+
+    queued: MessageQueued
+
+
+@frozen(kw_only=True)
+class ClaimAttempt:
+    """Claim the message for one hand-over to this room, as its attempt of this number; `epoch`, `gap_ms` as in `MessageAttempted`."""
+
+    at: int
+    attempt: int
+    room_id: str
+    epoch: int
+    gap_ms: int = -1
+
+
+@frozen(kw_only=True)
+class RecordOutcome:
+    """Record how a hand-over ended.
+
+    Attributes:
+        at: Now (epoch ms).
+        attempt: The attempt that ended.
+        outcome: What the puppet answered.
+        resend: Policy allows to resend what is in doubt (the puppet deduplicates).
+        rooms_complete: The bot's room list is known to be complete now.
+    """
+
+    at: int
+    attempt: int
+    outcome: SendOutcome
+    resend: bool = False
+    rooms_complete: bool = True
+
+
+@frozen(kw_only=True)
+class PutBack:
+    """Return a claimed message to its place: for certain it was not handed over, and why."""
+
+    at: int
+    attempt: int
+    detail: str
+
+
+@frozen(kw_only=True)
+class AbandonAttempt:
+    """The owner that made this attempt is gone, and its outcome will not be reported. `resend` as in `RecordOutcome`."""
+
+    at: int
+    attempt: int
+    resend: bool = False
+
+
+@frozen(kw_only=True)
+class NoRoom:
+    """The complete room list has no such room."""
+
+    at: int
+
+
+@frozen(kw_only=True)
+class Fail:
+    """It cannot be sent: `reason` and `detail` as in `MessageFailed`."""
+
+    at: int
+    reason: Literal["failed", "unsupported", "window_closed"]
+    detail: str
+
+
+@frozen(kw_only=True)
+class Expire:
+    """Its time may be over; nothing happens if it is not, or if it is no longer queued."""
+
+    at: int
+
+
+@frozen(kw_only=True)
+class Cancel:
+    """Take it back."""
+
+    at: int
+
+
+@frozen(kw_only=True)
+class Confirm:
+    """A late fact: it has turned up in WeChat, under this receipt."""
+
+    at: int
+    receipt: str
+
+
+@frozen(kw_only=True)
+class Resend:
+    """An operator decides to send a message in doubt once more."""
+
+    at: int
+
+
+Command: TypeAlias = (
+    Queue | ClaimAttempt | RecordOutcome | PutBack | AbandonAttempt | NoRoom | Fail | Expire | Cancel | Confirm | Resend
+)

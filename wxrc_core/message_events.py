@@ -1,0 +1,220 @@
+"""A message's states, the steps between them, and the events that are stored.
+
+The first part of the message aggregate: `wxrc_core.message` has the rest and offers all of these names too.
+"""
+
+from enum import StrEnum
+from typing import Literal, TypeAlias
+
+from attrs import frozen
+
+from wxrc_core.table import Table, Transitions
+
+# -- states and transitions -----------------------------------------------------------------------------------------------------
+
+
+class MessageState(StrEnum):
+    """Where a message stands. `NEW` is before its first event."""
+
+    NEW = "new"
+    QUEUED = "queued"
+    ATTEMPTED = "attempted"
+    SENT = "sent"
+    ROOM_NOT_FOUND = "room_not_found"
+    REJECTED = "rejected"
+    FAILED = "failed"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    IN_DOUBT = "in_doubt"
+
+
+FINAL = frozenset(
+    {
+        MessageState.SENT,
+        MessageState.ROOM_NOT_FOUND,
+        MessageState.REJECTED,
+        MessageState.FAILED,
+        MessageState.EXPIRED,
+        MessageState.CANCELLED,
+    }
+)
+
+ENDED = FINAL | {MessageState.IN_DOUBT}
+"""The states that a channel is told of."""
+
+TRANSITIONS: Transitions = (
+    {"trigger": "queued", "source": "new", "dest": "queued"},
+    {"trigger": "attempted", "source": "queued", "dest": "attempted"},
+    {"trigger": "room_not_found", "source": "queued", "dest": "room_not_found"},
+    {"trigger": "expired", "source": "queued", "dest": "expired"},
+    {"trigger": "cancelled", "source": "queued", "dest": "cancelled"},
+    {"trigger": "failed", "source": "queued", "dest": "failed"},
+    # to be sent again by policy, and not to be sent after all
+    {"trigger": "in_doubt", "source": "queued", "dest": "in_doubt"},
+    {"trigger": "sent", "source": "queued", "dest": "sent"},  # it waited to be sent again, and had arrived after all
+    {"trigger": "sent", "source": "attempted", "dest": "sent"},
+    {"trigger": "room_not_found", "source": "attempted", "dest": "room_not_found"},
+    {"trigger": "rejected", "source": "attempted", "dest": "rejected"},
+    {"trigger": "failed", "source": "attempted", "dest": "failed"},
+    {"trigger": "requeued", "source": "attempted", "dest": "queued"},
+    {"trigger": "in_doubt", "source": "attempted", "dest": "in_doubt"},
+    {"trigger": "sent", "source": "in_doubt", "dest": "sent"},
+    {"trigger": "failed", "source": "in_doubt", "dest": "failed"},
+    {"trigger": "requeued", "source": "in_doubt", "dest": "queued"},
+)
+
+
+# -- events: what is stored -----------------------------------------------------------------------------------------------------
+
+
+@frozen(kw_only=True)
+class MessageQueued:
+    """The request was accepted.
+
+    Attributes:
+        at: When (epoch ms).
+        chid: The channel that asked; `-` = the operator or the embedding application.
+        botcode: The bot that is to send it.
+        txcode: The channel's serial number.
+        interface: The interface that was called.
+        digest: Fingerprint of interface, botcode and body, to tell a repeated request from another one.
+        room_id: The room by its id; or empty, and
+        room_topic: the room by its name.
+        text: The text.
+        mention_names: Display names to mention.
+        mention_id: A WeChat id to mention.
+        expires_at: When it is no longer worth sending (epoch ms), or None.
+        on_doubt: What the grant says of a message in doubt: `leave` it there or `resend` it.
+        answer_by: Until when the request waits for the message's end (epoch ms); 0 = it does not wait.
+    """
+
+    at: int
+    chid: str
+    botcode: str
+    txcode: str
+    interface: str
+    digest: str
+    room_id: str = ""
+    room_topic: str = ""
+    text: str
+    mention_names: tuple[str, ...] = ()
+    mention_id: str = ""
+    expires_at: int | None = None
+    on_doubt: Literal["leave", "resend"] = "leave"
+    answer_by: int = 0
+
+
+@frozen(kw_only=True)
+class MessageAttempted:
+    """An owner claims the message for one hand-over, to the room with this id. Durable before the puppet is called (invariant 5).
+
+    Attributes:
+        at: When.
+        attempt: The number of this claim, from 1.
+        room_id: The room.
+        epoch: The owner's epoch: only the owner that made the claim carries it out (invariant 8).
+        gap_ms: How long the bot's hand-over before it was ago, at least, on a clock that is never set (ms); -1 = not known.
+    """
+
+    at: int
+    attempt: int
+    room_id: str
+    epoch: int = 0
+    gap_ms: int = -1
+
+
+@frozen(kw_only=True)
+class MessageSent:
+    """WeChat accepted it and gave a receipt.
+
+    `answered` here and in the other ends: an earlier release told the channel in its answer, so no callback is due. Never written any more.
+    """
+
+    at: int
+    attempt: int
+    receipt: str
+    mention: Literal["ok", "not_in_room", "unknown"] = "ok"
+    answered: bool = False
+
+
+@frozen(kw_only=True)
+class MessageRoomNotFound:
+    """The bot is in no such room; it will not be sent. Said only with a complete room list (invariant 9)."""
+
+    at: int
+    answered: bool = False
+
+
+@frozen(kw_only=True)
+class MessageRejected:
+    """WeChat refused this content; it will not be sent."""
+
+    at: int
+    attempt: int
+    detail: str
+    answered: bool = False
+
+
+@frozen(kw_only=True)
+class MessageFailed:
+    """It was not sent and will not be. `reason` is the wire's sendReason, `detail` a sentence for people."""
+
+    at: int
+    reason: Literal["failed", "unsupported", "window_closed"]
+    detail: str
+    answered: bool = False
+
+
+@frozen(kw_only=True)
+class MessageExpired:
+    """Its time was over before it could be sent."""
+
+    at: int
+    answered: bool = False
+
+
+@frozen(kw_only=True)
+class MessageCancelled:
+    """The channel or an operator took it back while it was queued."""
+
+    at: int
+    answered: bool = False
+
+
+@frozen(kw_only=True)
+class MessageInDoubt:
+    """It was handed over, and whether it arrived is unknown. `resend`: policy sends it again at once, so the channel is not told yet."""
+
+    at: int
+    attempt: int
+    detail: str
+    resend: bool = False
+    answered: bool = False
+
+
+@frozen(kw_only=True)
+class MessageRequeued:
+    """It may be handed over again, not before `not_before` (epoch ms): a definite failure, an explicit resend, or policy (invariant 6).
+
+    `held`: nothing was tried, since the client was not connected or the claim was put back: it counts as no attempt.
+    """
+
+    at: int
+    detail: str
+    not_before: int
+    held: bool = False
+
+
+MessageEvent: TypeAlias = (
+    MessageQueued
+    | MessageAttempted
+    | MessageSent
+    | MessageRoomNotFound
+    | MessageRejected
+    | MessageFailed
+    | MessageExpired
+    | MessageCancelled
+    | MessageInDoubt
+    | MessageRequeued
+)
+TABLE = Table("message", MessageState, TRANSITIONS, MessageEvent)

@@ -1,0 +1,56 @@
+"""A shard: a fixed part of all bots that one member owns at a time.
+
+The version of the stream `shard/<n>` is the shard's *epoch*: taking a shard appends `ShardTaken`, letting go appends `ShardFreed`, so every
+change of owner raises the epoch. Stores append these events themselves, together with their check that the former owner is gone
+(`wxrc_store.port.Store.acquire`, `release`).
+"""
+
+import zlib
+from typing import TypeAlias
+
+from attrs import frozen
+from msgspec import Struct
+
+SHARDS = 64
+"""Into how many shards the bots of a new store are spread; fixed when the store is made."""
+
+
+@frozen(kw_only=True)
+class ShardTaken:
+    """A member owns the shard from now on: at what time (epoch ms, its own clock), and the member's id."""
+
+    at: int
+    member: str
+
+
+@frozen(kw_only=True)
+class ShardFreed:
+    """The owner has let go of the shard: any member may take it at once."""
+
+    at: int
+    member: str
+
+
+ShardEvent: TypeAlias = ShardTaken | ShardFreed
+
+
+class Shard(Struct, frozen=True):
+    """The fold of a shard's events: its owner (empty = free), and since when (epoch ms)."""
+
+    member: str
+    since: int
+
+
+def evolve(shard: Shard | None, event: ShardEvent) -> Shard:
+    """Return the shard after an event. Total: a recorded fact is never refused."""
+    return Shard(event.member if isinstance(event, ShardTaken) else "", event.at)
+
+
+def stream_name(number: int) -> str:
+    """Return the stream of a shard."""
+    return f"shard/{number}"
+
+
+def shard_of(botcode: str, shards: int) -> int:
+    """Return the shard that a bot belongs to. It never changes: every release and every replica must agree on it."""
+    return zlib.crc32(botcode.encode()) % shards

@@ -1,0 +1,144 @@
+"""A snapshot: the fold of the log up to a position, as bytes, so that a start folds only what came after it.
+
+It is never the truth, only a shortcut to it: `wxrc verify` folds the whole log and compares. `SCHEMA` says what the bytes look
+like; a release whose states look different makes another one and folds the whole log once.
+"""
+
+import hashlib
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from wxrc_core.bot import Bot
+from wxrc_core.channel import BotGranted, Channel
+from wxrc_core.delivery_queue import DeliveriesSnapshot
+from wxrc_core.message import Message
+from wxrc_core.message_queue import QueueSnapshot
+from wxrc_core.operation import OperationAccepted
+from wxrc_core.shard import Shard
+from wxrc_core.view import StreamState
+from wxrc_core.world import World
+
+
+class StreamSnapshot(Struct, frozen=True):
+    """Where an open stream stands: its name, its version, and the position of its first event."""
+
+    name: str
+    version: int
+    position: int
+
+
+class BotSnapshot(Struct, frozen=True):
+    """One bot's world: what was asked of it, its queue, its deliveries."""
+
+    botcode: str
+    operations: list[tuple[int, OperationAccepted]]
+    queue: QueueSnapshot
+    deliveries: DeliveriesSnapshot
+
+
+class Snapshot(Struct, frozen=True):
+    """Everything that is open at a position."""
+
+    position: int
+    told_to: int
+    bots: list[tuple[StreamSnapshot, Bot]]
+    channels: list[tuple[StreamSnapshot, Channel]]
+    grants: dict[str, dict[str, BotGranted]]
+    shards: list[tuple[StreamSnapshot, Shard]]
+    messages: list[tuple[StreamSnapshot, Message]]
+    doubts: list[tuple[str, int, str]]
+    worlds: list[BotSnapshot]
+
+
+SCHEMA = hashlib.sha256(msgspec.json.encode(msgspec.json.schema(Snapshot), order="deterministic")).hexdigest()[:16]
+"""Names the form of the bytes. It follows from the classes above, so that it changes whenever one of them does."""
+
+
+def take(world: World) -> Snapshot:
+    """Return what is open in a world."""
+    view = world.view
+    return Snapshot(
+        position=world.position,
+        told_to=world.told_to,
+        bots=[(_place(name, found), found.state) for name, found in view.bots.items()],
+        channels=[(_place(name, found), found.state) for name, found in view.channels.items()],
+        grants=view.grants_by_bot(),
+        shards=[(_place(str(number), found), found.state) for number, found in view.shards.items()],
+        messages=[(_place(name, found), found.state) for name, found in world.messages.items()],
+        doubts=[(stream, msgid, botcode) for stream, (msgid, botcode) in world.doubts.items()],
+        worlds=[
+            BotSnapshot(botcode, list(each.operations.items()), each.queue.to_snapshot(), each.deliveries.to_snapshot())
+            for botcode, each in world.bots.items()
+        ],
+    )
+
+
+def encode(world: World) -> bytes:
+    """Return a world as bytes."""
+    return msgspec.msgpack.encode(take(world))
+
+
+def decode(blob: bytes, mono: int) -> World:
+    """Return the world that `encode` wrote; `mono` is the time of the start.
+
+    Raises:
+        ValueError: The bytes are damaged, or of another schema.
+    """
+    return restore(msgspec.msgpack.decode(blob, type=Snapshot), mono)
+
+
+def restore(snapshot: Snapshot, mono: int) -> World:
+    """Return a world from what was open."""
+    world = World(snapshot.told_to)
+    world.position = snapshot.position
+    view = world.view
+    for place, bot in snapshot.bots:
+        view.bots[place.name] = StreamState(bot, place.version, place.position)
+    for place, channel in snapshot.channels:
+        view.channels[place.name] = StreamState(channel, place.version, place.position)
+    view.restore_grants(snapshot.grants)
+    for place, shard in snapshot.shards:
+        view.shards[int(place.name)] = StreamState(shard, place.version, place.position)
+    by_bot: dict[str, list[tuple[str, int, Message]]] = {}
+    for place, message in snapshot.messages:
+        world.messages[place.name] = StreamState(message, place.version, place.position)
+        by_bot.setdefault(message.queued.botcode, []).append((place.name, place.position, message))
+    world.doubts = {stream: (msgid, botcode) for stream, msgid, botcode in snapshot.doubts}
+    for each in snapshot.worlds:
+        bot_world = world.bot_world(each.botcode)
+        bot_world.operations = dict(each.operations)
+        if each.botcode in view.bots:
+            bot_world.queue.rooms_changed(None, view.bots[each.botcode].state)
+        bot_world.queue.restore(each.queue, by_bot.get(each.botcode, ()), mono)
+        bot_world.deliveries.restore(each.deliveries, mono)
+        bot_world.restore_attempted(world.messages, by_bot.get(each.botcode, ()))
+        for due in each.deliveries.due:
+            world.delivery_bots[due.stream] = each.botcode
+    return world
+
+
+def difference(world: World, blob: bytes) -> str:
+    """Return in what a snapshot differs from a world at the same position; empty = in nothing."""
+    try:
+        kept = msgspec.msgpack.decode(blob, type=Snapshot)
+    except ValueError:
+        return "it cannot be read"
+    now = take(world)
+    for name in Snapshot.__struct_fields__:
+        if name == "told_to":
+            continue
+        ours, theirs = getattr(now, name), getattr(kept, name)
+        if _sorted(ours) != _sorted(theirs):
+            return f"they differ in {name}"
+    return ""
+
+
+def _sorted(value: Any) -> Any:
+    """Return a value in which the order of what was open plays no part."""
+    return sorted(value, key=repr) if isinstance(value, list) else value
+
+
+def _place(name: str, found: StreamState[Any]) -> StreamSnapshot:
+    return StreamSnapshot(name, found.version, found.position)

@@ -1,0 +1,86 @@
+"""What every replica must know of everybody: channels, grants, where each bot stands, and who owns which shard."""
+
+from collections.abc import Iterator
+from typing import Generic, TypeVar
+
+from attrs import define
+
+from wxrc_core import bot, channel, shard
+from wxrc_core.bot import Bot, BotEvent
+from wxrc_core.channel import BotGranted, Channel, ChannelEvent
+from wxrc_core.log import Recorded
+from wxrc_core.shard import Shard, ShardEvent
+
+State = TypeVar("State")
+
+
+@define
+class StreamState(Generic[State]):
+    """One open aggregate: its state, its stream's version, and the position of its first event (for a message: its msgid)."""
+
+    state: State
+    version: int
+    position: int
+
+
+class View:
+    """The fold of what concerns all replicas.
+
+    Attributes:
+        bots: By botcode.
+        channels: By chid.
+        shards: By number; `version` is the epoch. A shard that was never taken is not in it.
+    """
+
+    def __init__(self) -> None:
+        self.bots: dict[str, StreamState[Bot]] = {}
+        self.channels: dict[str, StreamState[Channel]] = {}
+        self.shards: dict[int, StreamState[Shard]] = {}
+        self._grants: dict[str, dict[str, BotGranted]] = {}
+
+    def fold_bot(self, recorded: Recorded, event: BotEvent) -> tuple[Bot | None, Bot]:
+        """Take in an event of a bot; return the bot before and after it."""
+        botcode = recorded.stream.partition("/")[2]
+        known = self.bots.get(botcode)
+        if known is None:
+            state = bot.evolve(None, event)
+            self.bots[botcode] = StreamState(state, recorded.version, recorded.position)
+            return None, state
+        before = known.state
+        known.state = bot.evolve(before, event)
+        known.version = recorded.version
+        return before, known.state
+
+    def fold_channel(self, recorded: Recorded, event: ChannelEvent) -> Channel:
+        """Take in an event of a channel; return the channel after it."""
+        chid = recorded.stream.partition("/")[2]
+        known = self.channels.get(chid)
+        if known is None:
+            known = self.channels[chid] = StreamState(channel.evolve(None, event), recorded.version, recorded.position)
+        else:
+            known.state = channel.evolve(known.state, event)
+            known.version = recorded.version
+        if isinstance(event, BotGranted):
+            self._grants.setdefault(event.botcode, {})[chid] = event
+        return known.state
+
+    def fold_shard(self, recorded: Recorded, event: ShardEvent) -> None:
+        """Take in a change of a shard's owner."""
+        state = shard.evolve(None, event)
+        self.shards[int(recorded.stream.partition("/")[2])] = StreamState(state, recorded.version, recorded.position)
+
+    def grants(self, botcode: str) -> Iterator[tuple[str, BotGranted]]:
+        """Give out the grants for a bot, by chid, in the order in which the channels got their first one."""
+        yield from self._grants.get(botcode, {}).items()
+
+    def wants_everything(self, botcode: str) -> bool:
+        """Return whether a channel asks for everything that is said where the bot can read it."""
+        return any(grant.inbound == "all" for _, grant in self.grants(botcode))
+
+    def grants_by_bot(self) -> dict[str, dict[str, BotGranted]]:
+        """Return all grants, by botcode and chid."""
+        return {botcode: dict(grants) for botcode, grants in self._grants.items()}
+
+    def restore_grants(self, grants: dict[str, dict[str, BotGranted]]) -> None:
+        """Take in the grants of a snapshot."""
+        self._grants = {botcode: dict(each) for botcode, each in grants.items()}
