@@ -36,10 +36,10 @@ WORDS: dict[str, dict[str, str]] = {
             "An attempt is recorded before the message is handed over. So wherever the gateway is killed, the log says what may "
             "have been sent. A message that may have arrived is never reported as not sent: it goes into doubt."
         ),
-        "message.queued": "Accepted, and on disk. It waits for its bot, its room's turn and the pace.",
+        "message.queued": "Accepted, and on disk. It waits for its bot, its turn in its conversation, the pace, and its image.",
         "message.attempted": "It is being handed to the WeChat client.",
         "message.sent": "WeChat took it and gave a receipt. Final.",
-        "message.room_not_found": "The bot's complete room list has no such room. Final.",
+        "message.room_not_found": "The bot's complete list of rooms, or of contacts, has no such room or person. Final.",
         "message.rejected": "WeChat refused this content. Final.",
         "message.failed": "It was not sent and will not be. Final.",
         "message.expired": "Its time was over before it could be sent. Final.",
@@ -82,10 +82,10 @@ WORDS: dict[str, dict[str, str]] = {
             "先记录尝试，再把消息交出去。所以网关无论在哪一刻被杀掉，日志都说得清哪些消息可能已经发出。可能已经送到的消息，"
             "绝不会被说成没有发出，而是进入存疑。"
         ),
-        "message.queued": "已受理，已落盘。等机器人、等本群轮到它、等发送节奏。",
+        "message.queued": "已受理，已落盘。等机器人、等本群（或本人）轮到它、等发送节奏，图片消息还要等图片取回来。",
         "message.attempted": "正在交给微信客户端。",
         "message.sent": "微信已接收，并给了回执。终态。",
-        "message.room_not_found": "机器人完整的群列表里没有这个群。终态。",
+        "message.room_not_found": "机器人完整的群列表或联系人列表里没有这个群或这个人。终态。",
         "message.rejected": "微信拒绝了这个内容。终态。",
         "message.failed": "没有发出，也不会再发。终态。",
         "message.expired": "还没能发出就过了有效期。终态。",

@@ -18,12 +18,13 @@ from wxrc_core.testing.strategies import values
 examples = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 NAMES = {
-    "bot": "added client_restarted digits_wanted link_lost link_restored logged_in logged_out login_failed login_repeated"
-    " login_requested logout_requested qr_code_issued qr_code_scanned rooms_changed signed_out stop_requested stopped",
+    "bot": "added client_restarted contacts_changed digits_submitted digits_wanted link_lost link_restored logged_in logged_out"
+    " login_failed login_repeated login_requested logout_requested qr_code_issued qr_code_scanned rooms_changed signed_out"
+    " stop_requested stopped",
     "channel": "added bot_granted callback_moved",
     "delivery": "answered attempted delivered due expired given_up postponed superseded",
     "inbound": "received",
-    "message": "attempted cancelled expired failed in_doubt queued rejected requeued room_not_found sent",
+    "message": "attempted cancelled expired failed image_stored in_doubt queued rejected requeued room_not_found sent",
     "operation": "accepted",
     "shard": "freed taken",
 }

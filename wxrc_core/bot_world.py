@@ -113,14 +113,20 @@ class BotWorld:
         elif not the_bot.pending_exit:
             # One operation after the other: a login that is asked for during a logout comes after it.
             for position, accepted in self.operations.items():
-                kind, login_kind = accepted.kind, accepted.login_kind
-                yield Decide(stream, bot.CarryOut(at=now.wall, operation=position, kind=kind, login_kind=login_kind))
+                command = bot.CarryOut(
+                    at=now.wall,
+                    operation=position,
+                    kind=accepted.kind,
+                    login_kind=accepted.login_kind,
+                    secret_id=accepted.secret_id,
+                )
+                yield Decide(stream, command)
                 break
         for stream, attempted in self.attempted.items():
             if attempted.state.epoch < self.epoch:
                 resend = the_bot.added.deduplicates
-                command = message.AbandonAttempt(at=now.wall, attempt=attempted.state.attempt, resend=resend)
-                yield Decide(stream, command)
+                abandon = message.AbandonAttempt(at=now.wall, attempt=attempted.state.attempt, resend=resend)
+                yield Decide(stream, abandon)
 
     def next_claim(self, now: Moment) -> Claim | Wait | None:
         """Return the next message to claim and hand over, a time to wait for, or None = wait until woken."""

@@ -110,7 +110,7 @@ def restore(snapshot: Snapshot, mono: int) -> World:
         bot_world = world.bot_world(each.botcode)
         bot_world.operations = dict(each.operations)
         if each.botcode in view.bots:
-            bot_world.queue.rooms_changed(None, view.bots[each.botcode].state)
+            bot_world.queue.lists_changed(view.bots[each.botcode].state)
         bot_world.queue.restore(each.queue, by_bot.get(each.botcode, ()), mono)
         bot_world.deliveries.restore(each.deliveries, mono)
         bot_world.restore_attempted(world.messages, by_bot.get(each.botcode, ()))

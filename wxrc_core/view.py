@@ -38,18 +38,17 @@ class View:
         self.shards: dict[int, StreamState[Shard]] = {}
         self._grants: dict[str, dict[str, BotGranted]] = {}
 
-    def fold_bot(self, recorded: Recorded, event: BotEvent) -> tuple[Bot | None, Bot]:
-        """Take in an event of a bot; return the bot before and after it."""
+    def fold_bot(self, recorded: Recorded, event: BotEvent) -> Bot:
+        """Take in an event of a bot; return the bot after it."""
         botcode = recorded.stream.partition("/")[2]
         known = self.bots.get(botcode)
         if known is None:
             state = bot.evolve(None, event)
             self.bots[botcode] = StreamState(state, recorded.version, recorded.position)
-            return None, state
-        before = known.state
-        known.state = bot.evolve(before, event)
+            return state
+        known.state = bot.evolve(known.state, event)
         known.version = recorded.version
-        return before, known.state
+        return known.state
 
     def fold_channel(self, recorded: Recorded, event: ChannelEvent) -> Channel:
         """Take in an event of a channel; return the channel after it."""

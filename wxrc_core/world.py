@@ -100,12 +100,12 @@ class World:
         return wakes
 
     def _fold_bot(self, recorded: Recorded, event: BotEvent, mono: int) -> Sequence[Wake]:
-        before, state = self.view.fold_bot(recorded, event)
+        state = self.view.fold_bot(recorded, event)
         world = self.bot_world(state.added.botcode)
         operation = getattr(event, "operation", 0)
         if operation:
             world.operations.pop(operation, None)
-        world.queue.rooms_changed(before, state)
+        world.queue.lists_changed(state)
         return self._follow(world, bot.react(state, event), recorded, mono)
 
     def _fold_channel(self, recorded: Recorded, event: ChannelEvent, mono: int) -> Sequence[Wake]:
@@ -115,6 +115,8 @@ class World:
         return ()
 
     def _fold_operation(self, recorded: Recorded, event: OperationAccepted, mono: int) -> Sequence[Wake]:
+        if event.kind == "cancel":
+            return ()  # of a message, and done by whoever accepted it
         self.bot_world(event.botcode).fold_operation(recorded.position, event)
         return (WakeRecords(event.botcode),)
 
