@@ -15,7 +15,10 @@ def png(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header)) + b"rest"
 
 
-JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00\xff\xff\xc0\x00\x11\x08\x00\x1e\x00\x28\x03" + b"\0" * 16
+JPEG = (
+    b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00\xff\xff\xc0\x00\x11\x08\x00\x1e\x00\x28\x03"
+    + b"\0" * 16
+)
 IMAGES = {
     "png": (png(40, 30), "image/png"),
     "gif": (b"GIF89a" + struct.pack("<HH", 40, 30) + b"\0" * 8, "image/gif"),
@@ -63,7 +66,20 @@ def test_images_cut_short(kind: str) -> None:
         png(60_000, 60_000),
         b"\x89PNG\r\n\x1a\n" + b"\0" * content.MAX_IMAGE_BYTES,
     ],
-    ids=["empty", "html", "svg", "pdf", "exe", "jpeg without a frame", "jpeg length", "wave", "no width", "huge", "bomb", "large"],
+    ids=[
+        "empty",
+        "html",
+        "svg",
+        "pdf",
+        "exe",
+        "jpeg without a frame",
+        "jpeg length",
+        "wave",
+        "no width",
+        "huge",
+        "bomb",
+        "large",
+    ],
 )
 def test_what_is_no_image(data: bytes) -> None:
     """What is no image, unpacks to too many pixels or is too large is refused, in a sentence."""
@@ -71,7 +87,9 @@ def test_what_is_no_image(data: bytes) -> None:
         content.check_image(data)
 
 
-@pytest.mark.parametrize("source", ["https://img.example/a.png?x=1", "HTTP://img.example/", "a.png", "2026/十一月/a b.png"])
+@pytest.mark.parametrize(
+    "source", ["https://img.example/a.png?x=1", "HTTP://img.example/", "a.png", "2026/十一月/a b.png"]
+)
 def test_sources(source: str) -> None:
     """An http(s) URL, or a name in the media folder."""
     assert content.is_source(source)

@@ -140,6 +140,11 @@ class Bot(Struct, frozen=True):
         return self.where.phase if isinstance(self.where, AwaitingState) else ""
 
     @property
+    def digits(self) -> DigitsSubmitted | None:
+        """The digits that were handed over and that the client is to take."""
+        return self.where.digits if isinstance(self.where, AwaitingState) else None
+
+    @property
     def qr(self) -> QrCodeIssued | None:
         """The QR code that waits to be scanned or was scanned."""
         return self.where.qr if isinstance(self.where, AwaitingState) else None

@@ -10,6 +10,7 @@ import msgspec
 
 from wxrc_core import bot, delivery, message
 from wxrc_core.bot import Bot
+from wxrc_core.channel import Channel
 from wxrc_core.delivery_queue import DeliveryQueues
 from wxrc_core.effects import Claim, Decide, Moment, Notify, Wait
 from wxrc_core.log import Recorded
@@ -45,6 +46,11 @@ class BotWorld:
     def bot(self) -> Bot | None:
         """The bot's state; None before its first event."""
         known = self._view.bots.get(self.botcode)
+        return known.state if known else None
+
+    def channel(self, chid: str) -> Channel | None:
+        """Return a channel; None where there is none of that name, as for an operator."""
+        known = self._view.channels.get(chid)
         return known.state if known else None
 
     # -- taking over ------------------------------------------------------------------------------------------------------------

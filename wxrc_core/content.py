@@ -161,9 +161,15 @@ _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """The markers of a JPEG that begin a frame, and with it tell its size."""
 
 
+_MARKERS = 2_000
+"""So many markers and filling bytes may stand before the frame: a file of nothing else would keep the event loop busy."""
+
+
 def _jpeg(data: bytes) -> Shape | None:
     at = 2
-    while data[at] == 0xFF:
+    for _ in range(_MARKERS):
+        if data[at] != 0xFF:
+            return None
         marker = data[at + 1]
         if marker == 0xFF:  # filling
             at += 1

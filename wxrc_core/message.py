@@ -35,6 +35,7 @@ from wxrc_core.message_commands import Resend as Resend
 from wxrc_core.message_commands import StoreImage as StoreImage
 from wxrc_core.message_events import ENDED as ENDED
 from wxrc_core.message_events import FINAL as FINAL
+from wxrc_core.message_events import OPERATOR as OPERATOR
 from wxrc_core.message_events import TABLE as TABLE
 from wxrc_core.message_events import TRANSITIONS as TRANSITIONS
 from wxrc_core.message_events import FailReason as FailReason

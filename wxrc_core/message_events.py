@@ -68,6 +68,9 @@ TRANSITIONS: Transitions = (
 
 # -- events: what is stored -----------------------------------------------------------------------------------------------------
 
+OPERATOR = "-"
+"""The channel of what an operator or an embedding application asks for; it has no callback."""
+
 FailReason: TypeAlias = Literal["failed", "unsupported", "window_closed", "no_file"]
 
 

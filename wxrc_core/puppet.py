@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 
 from attrs import field, frozen
 
-from wxrc_core.content import Card
+from wxrc_core.content import Card, ContentKind
 
 
 @frozen(kw_only=True)
@@ -38,6 +38,12 @@ class Capabilities:
     deduplicates: bool = False
     inbound: bool = True
     pace: Literal["customary", "none"] = "customary"
+
+    def lacking(self, content: ContentKind, *, to_person: bool) -> str:
+        """Return the capability that sending this would need and that is not there (`contacts`, `rooms`, a kind of content); or nothing."""
+        if not (self.contacts if to_person else self.rooms):
+            return "contacts" if to_person else "rooms"
+        return "" if content in self.content else content
 
 
 @frozen

@@ -38,6 +38,7 @@ class Fault(Exception):
         sentence: The name of its sentence in `SENTENCES`.
         values: What is filled in. A value that is a `LocalizedText` is taken in the language of the answer.
         status: The HTTP status.
+        hints: The field `hints` for the answer (`wxrc_http.hints`), if there is something to say.
     """
 
     def __init__(self, code: Code, sentence: str, *, status: int = 200, **values: object) -> None:
@@ -46,6 +47,7 @@ class Fault(Exception):
         self.sentence = sentence
         self.values = values
         self.status = status
+        self.hints: Mapping[str, Any] = {}
 
 
 def sentence(name: str, english: bool, values: Mapping[str, object]) -> str:

@@ -19,6 +19,7 @@ from wxrc_http.answers import Code, Fault, prefers_english, sentence
 from wxrc_http.answers import envelope as write_envelope
 from wxrc_http.disconnect import Disconnected, Receive
 from wxrc_http.envelope import Envelope
+from wxrc_http.hints import hints
 from wxrc_http.interfaces import INTERFACES, Call, SharedNames
 from wxrc_http.port import Backend
 
@@ -84,7 +85,7 @@ class Api:
         except Exception as error:
             fault = _fault(error, scope)
             text = sentence(fault.sentence, english, fault.values)
-            await _send_fault(scope, receive, send, fault.status, write_envelope(fault.code, text, {}))
+            await _send_fault(scope, receive, send, fault.status, write_envelope(fault.code, text, fault.hints))
             return
         await send({"type": "http.response.start", "status": 200, "headers": _answer_headers(body)})
         await send({"type": "http.response.body", "body": body})
@@ -118,8 +119,13 @@ class Api:
         call = Call(
             name, checked, found.body, day, grant, bot, now, self._answer_wait_ms, backend, self._shared_names, receive
         )
-        said, fields = await interface(call)
-        return write_envelope(Code.DONE, sentence(said, english, {}), fields)
+        misspelt = hints(found.head, found.body, interface.body, english)
+        try:
+            said, fields = await interface(call)
+        except Fault as fault:
+            fault.hints = misspelt
+            raise
+        return write_envelope(Code.DONE, sentence(said, english, {}), {**fields, **misspelt})
 
     async def _envelope(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive) -> Envelope:
         """Read the request: size, then carrier, then JSON."""

@@ -14,6 +14,7 @@ from anyio.lowlevel import EventLoopToken, checkpoint, current_token
 from wxrc_core.log import Appended, Conflict, Entry, Event, Fence, Fenced, Lease, Member, Outcome, Owner, Recorded
 from wxrc_core.shard import SHARDS, ShardFreed, ShardTaken, evolve, stream_name
 from wxrc_store._rows import SNAPSHOTS, check_forgettable, check_shards, encode_batch
+from wxrc_store.media import MemoryMedia
 from wxrc_store.port import Lapsed, StoreError
 
 MARGIN = 0.1
@@ -52,6 +53,7 @@ class _Data:
         self.lifetime = lifetime
         self.clock = clock
         self.vault = MemoryVault()
+        self.media = MemoryMedia()
         self.log: list[Recorded | None] = []  # None = forgotten
         self.streams: dict[str, list[Recorded]] = {}
         self.snapshots: dict[str, list[tuple[int, bytes]]] = {}  # by schema, the newest last
@@ -102,6 +104,7 @@ class MemoryStore:
 
     Attributes:
         vault: The vault beside it.
+        media: Files that are too large for the log.
     """
 
     def __init__(self, *, shards: int = SHARDS, lifetime: float = 10.0, clock: Clock = anyio.current_time) -> None:
@@ -122,6 +125,7 @@ class MemoryStore:
         self._clock = clock
         self._open = False
         self.vault = data.vault
+        self.media = data.media
 
     @property
     def shards(self) -> int:

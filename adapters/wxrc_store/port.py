@@ -8,7 +8,7 @@ version, checked in the same atomic step: whether an owner may write is never a 
 a member and renews.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -154,6 +154,30 @@ class Vault(Protocol):
 
     async def delete(self, name: str) -> None:
         """Forget the secret; nothing happens where there is none."""
+
+
+class Media(Protocol):
+    """Files that are too large for the log, by the SHA-256 of their bytes: what is there never changes, and the same file is there once.
+
+    It stands beside the log, so that every replica that reads the one can read the other. It runs the same under asyncio and trio.
+    """
+
+    async def put(self, data: bytes) -> str:
+        """Keep a file durably; return its SHA-256 (hex). Keeping it again is harmless.
+
+        Raises:
+            StoreError: It could not be kept, or it is not known whether it was; try again.
+        """
+
+    async def get(self, digest: str) -> bytes | None:
+        """Return the bytes with this SHA-256, or None where there are none that have it.
+
+        Raises:
+            StoreError: The files are unavailable just now.
+        """
+
+    async def forget(self, before: int, keep: Collection[str]) -> int:
+        """Delete what was last put before this time (epoch ms) and is not among `keep`; return how many files."""
 
 
 class StoreError(Unavailable):

@@ -43,6 +43,7 @@ from wxrc_store._sqlite_works import (
     latest,
 )
 from wxrc_store._writer import GroupWriter
+from wxrc_store.media import DirectoryMedia
 from wxrc_store.port import Lapsed, StoreError
 
 FEW = 64
@@ -87,6 +88,7 @@ class SqliteStore:
 
     Attributes:
         vault: The vault; usable while the store is open.
+        media: Files that are too large for the log, in the directory `<file>-media` beside it.
     """
 
     def __init__(
@@ -100,6 +102,7 @@ class SqliteStore:
         vfs: str = "",
     ) -> None:
         self.vault = SqliteVault(self)
+        self.media = DirectoryMedia(Path(path).with_name(f"{Path(path).name}-media"))
         self._path = Path(path)
         self._lock_path = self._path.with_name(f"{self._path.name}.owner")
         self._file = SqliteFile(self._path, vault_key, busy_timeout, shards, vfs or None)

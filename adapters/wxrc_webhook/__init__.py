@@ -5,6 +5,7 @@ Schedule, order, durability and retries are decided in the core and driven by a 
 
 from wxrc_webhook.answer import Acknowledged, Failed, Outcome
 from wxrc_webhook.errors import CallbackUrlError, WebhookError, WebhookSecretError
+from wxrc_webhook.fetch import FETCH_LIMIT_S, FetchFailed, FileFetcher
 from wxrc_webhook.guard import AllowPrivate, Network, check_url
 from wxrc_webhook.resolver import Resolver
 from wxrc_webhook.sender import ANSWER_LIMIT_BYTES, TIME_LIMIT_S, CallbackRequest, WebhookSender
@@ -19,6 +20,7 @@ from wxrc_webhook.signing import (
 
 __all__ = [
     "ANSWER_LIMIT_BYTES",
+    "FETCH_LIMIT_S",
     "TIME_LIMIT_S",
     "Acknowledged",
     "AllowPrivate",
@@ -27,6 +29,8 @@ __all__ = [
     "CallbackUrlError",
     "Encoded",
     "Failed",
+    "FetchFailed",
+    "FileFetcher",
     "Network",
     "Outcome",
     "Resolver",

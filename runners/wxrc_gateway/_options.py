@@ -21,11 +21,30 @@ class Options(Struct, frozen=True):
 class TextArguments(Struct, frozen=True):
     """See `Gateway.send_text` for their meaning."""
 
-    botcode: str
     text: Annotated[str, Meta(min_length=1, max_length=4_000)]
-    room: str
-    room_id: str
     mention: tuple[str, ...]
+
+
+class CardArguments(Struct, frozen=True):
+    """See `wxrc_core.content.Card` for their meaning."""
+
+    title: Annotated[str, Meta(min_length=1, max_length=256)]
+    page_path: Annotated[str, Meta(min_length=1, max_length=1_024)]
+    appid: Annotated[str, Meta(max_length=256)]
+    username: Annotated[str, Meta(max_length=256)]
+    description: Annotated[str, Meta(max_length=1_024)]
+    thumb_url: Annotated[str, Meta(max_length=2_048)]
+    thumb_key: Annotated[str, Meta(max_length=1_024)]
+
+
+class SendArguments(Struct, frozen=True):
+    """See `wxrc_gateway.message_calls.MessageCalls` for their meaning."""
+
+    botcode: str
+    room_topic: str
+    room_id: str
+    user_name: str
+    user_id: str
     txcode: Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[!-~]+$")] | None
     expires_at: int | None
     wait_s: Annotated[float, Meta(ge=0, le=86_400)]

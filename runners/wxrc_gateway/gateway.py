@@ -5,14 +5,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import anyio
+import attrs
 
 from wxrc_core import bot, channel, message, operation
 from wxrc_core.aggregate import Command, Event
 from wxrc_core.boundary import checked_clock
+from wxrc_core.content import Image, check_image
 from wxrc_core.effects import Wake
 from wxrc_core.errors import Refusal, Unavailable
 from wxrc_core.log import Recorded
@@ -22,19 +25,19 @@ from wxrc_core.world import World
 from wxrc_gateway import _requests, admin
 from wxrc_gateway._event_stream import EventStream
 from wxrc_gateway._ledger import Ledger
-from wxrc_gateway._options import Options, TextArguments, checked
+from wxrc_gateway._media_folder import MediaFolder
+from wxrc_gateway._options import Options, checked
 from wxrc_gateway._ownership import Ownership
 from wxrc_gateway._runtime import Runtime
 from wxrc_gateway._secrets import Secrets
 from wxrc_gateway._snapshots import WORTHWHILE, Snapshots
 from wxrc_gateway.admin import SYSTEM_CHANCE, ChannelSecrets, PuppetKind
+from wxrc_gateway.message_calls import MessageCalls
 from wxrc_http.port import MessageRecord
+from wxrc_store.media import MemoryMedia
 from wxrc_store.memory import MemoryVault
-from wxrc_store.port import Store, Vault
-from wxrc_webhook import WebhookSender
-
-OPERATOR = "-"
-"""The channel of what an operator or the embedding application asks for; it has no callback."""
+from wxrc_store.port import Media, Store, Vault
+from wxrc_webhook import FileFetcher, WebhookSender
 
 
 def wall_clock() -> int:
@@ -42,7 +45,7 @@ def wall_clock() -> int:
     return time.time_ns() // 1_000_000
 
 
-class Gateway:
+class Gateway(MessageCalls):
     """Runs bots on a store. An async context manager: inside it bots log in, messages go out, callbacks are posted.
 
     Several gateways may share a store. Each follows the log and takes requests; the bots of a shard are run by the one that owns it.
@@ -61,6 +64,9 @@ class Gateway:
         send_limit_s: float = 30.0,
         drain_limit_s: float = 10.0,
         sender: WebhookSender | None = None,
+        media: Media | None = None,
+        media_folder: Path | str | None = None,
+        fetcher: FileFetcher | None = None,
         passive: bool = False,
     ) -> None:
         """Set up; nothing runs yet.
@@ -76,6 +82,9 @@ class Gateway:
             send_limit_s: How long a puppet may take for one send; then the message is in doubt (seconds).
             drain_limit_s: How long leaving waits for sends and callbacks that are under way (seconds).
             sender: What posts callbacks.
+            media: Where images are kept; by default the store's own media, or else memory.
+            media_folder: The folder whose files channels may name as images; by default none.
+            fetcher: What fetches images by URL.
             passive: Follow the log and write to it, but leave all bots and callbacks to gateways that run elsewhere.
 
         Raises:
@@ -92,9 +101,12 @@ class Gateway:
         )
         self.store = store
         self.vault: Vault = vault or getattr(store, "vault", None) or MemoryVault()
+        self.media: Media = media or getattr(store, "media", None) or MemoryMedia()
         self.clock = checked_clock(clock)
         self._options = options
         self._sender = sender or WebhookSender()
+        self._fetcher = fetcher or FileFetcher()
+        self._media_folder = MediaFolder(Path(media_folder) if media_folder is not None else None)
         self._unavailable = "the gateway is starting; try again shortly"
         self._chance = chance
         self._puppets = puppets
@@ -121,6 +133,9 @@ class Gateway:
                 chance=self._chance,
                 public_url=self._options.public_url.rstrip("/"),
                 send_limit_s=self._options.send_limit_s,
+                media=self.media,
+                media_folder=self._media_folder,
+                fetcher=self._fetcher,
             )
             await self._runtime.ledger.replay()
             tasks.start_soon(self._runtime.ledger.follow)
@@ -232,73 +247,6 @@ class Gateway:
         """Ask to release the client; the session is kept. Raises as `login`."""
         await self._ask(botcode, "stop")
 
-    async def send_text(
-        self,
-        botcode: str,
-        text: str,
-        *,
-        room: str = "",
-        room_id: str = "",
-        mention: Sequence[str] = (),
-        txcode: str | None = None,
-        expires_at: int | None = None,
-        wait_s: float = 0.0,
-    ) -> MessageRecord:
-        """Send a text to a room, once.
-
-        Args:
-            botcode: The bot.
-            text: 1 to 4,000 characters.
-            room: The room's topic; or
-            room_id: its id.
-            mention: Display names to mention.
-            txcode: What makes it once: the same txcode again today is the same message. By default a new one.
-            expires_at: When it is no longer worth sending (epoch ms).
-            wait_s: How long to wait for its end (seconds).
-
-        Returns:
-            The message as it is then.
-
-        Raises:
-            InvalidValue: An argument cannot be used; the sentence names it.
-            Refusal: It cannot be sent; the sentence says why.
-            Unavailable: Nothing was promised; try again with the same txcode.
-        """
-        if bool(room) == bool(room_id):
-            raise Refusal("name the room by `room` or by `room_id`, one of the two")
-        checked(
-            TextArguments,
-            "send_text",
-            botcode=botcode,
-            text=text,
-            room=room,
-            room_id=room_id,
-            mention=tuple(mention),
-            txcode=txcode,
-            expires_at=expires_at,
-            wait_s=wait_s,
-        )
-        self._existing(botcode)
-        stream, txcode = self._own_stream(txcode)
-        body = {"text": text, "roomTopic": room, "roomId": room_id, "atList": list(mention)}
-        queued = message.MessageQueued(
-            at=self.clock(),
-            chid=OPERATOR,
-            botcode=botcode,
-            txcode=txcode,
-            interface="roomSendText",
-            digest=message.digest("roomSendText", botcode, body),
-            room_id=room_id,
-            room_topic=room,
-            text=text,
-            mention_names=tuple(mention),
-            expires_at=expires_at,
-        )
-        await self.queue(stream, queued, int(wait_s * 1000))
-        record = await self.message_in(stream)
-        assert record is not None, "it was accepted just now"
-        return record
-
     def events(self, after: int | None = None) -> EventStream:
         """Iterate over the log from a position on, and wait for what comes: `async for recorded in gateway.events(): ...`.
 
@@ -323,7 +271,7 @@ class Gateway:
         stream, txcode = self._own_stream(None)
         accepted = operation.OperationAccepted(
             at=self.clock(),
-            chid=OPERATOR,
+            chid=message.OPERATOR,
             botcode=botcode,
             txcode=txcode,
             interface=kind,
@@ -335,7 +283,7 @@ class Gateway:
     def _own_stream(self, txcode: str | None) -> tuple[str, str]:
         txcode = txcode or admin.token_hex(self._chance, 10)
         day = datetime.fromtimestamp(self.clock() / 1000, UTC).strftime("%Y%m%d")
-        return message.stream_name(OPERATOR, day, txcode), txcode
+        return message.stream_name(message.OPERATOR, day, txcode), txcode
 
     def _existing(self, botcode: str) -> None:
         if botcode not in self.view.bots:
@@ -370,6 +318,11 @@ class Gateway:
         kind = self._puppets.get(found.state.added.puppet) if found else None
         return kind.capabilities if kind else Capabilities(login_kinds=(), content=frozenset(), rooms=False)
 
+    def knows_puppet(self, botcode: str) -> bool:
+        """Return whether this gateway knows the bot's kind of puppet, and so what it can do; one that only follows the log need not."""
+        found = self.view.bots.get(botcode)
+        return found is not None and found.state.added.puppet in self._puppets
+
     async def queue(self, stream: str, queued: message.MessageQueued, wait_ms: int) -> tuple[int, message.Message]:
         """Accept a message durably, then wait a while for its end (see `wxrc_http.port.Backend.queue`)."""
         self._check_available()
@@ -383,6 +336,32 @@ class Gateway:
         """Accept an operation durably (see `wxrc_http.port.Backend.operate`)."""
         self._check_available()
         await _requests.operate(self._runtime, stream, accepted)
+
+    async def operation_in(self, stream: str) -> operation.Operation | None:
+        """Return the operation that has this stream, or None."""
+        return await _requests.operation_in(self._runtime, stream)
+
+    async def submit_digits(self, stream: str, accepted: operation.OperationAccepted, digits: str) -> None:
+        """Accept the digits of a login (see `wxrc_http.port.Backend.submit_digits`)."""
+        self._check_available()
+        secret_id = admin.token_hex(self._chance, 8)
+        await _requests.submit_digits(self._runtime, stream, attrs.evolve(accepted, secret_id=secret_id), digits)
+
+    async def cancel_message(self, msgid: int) -> MessageRecord:
+        """Cancel a queued message (see `wxrc_http.port.Backend.cancel_message`)."""
+        self._check_available()
+        return await _requests.cancel(self._runtime, msgid)
+
+    async def store_image(self, data: bytes) -> Image:
+        """Check an image by its content and keep it (see `wxrc_http.port.Backend.store_image`)."""
+        self._check_available()
+        shape = check_image(data)
+        return Image(source="", digest=await self.media.put(data), media_type=shape.media_type, size=len(data))
+
+    def allowance(self, botcode: str) -> tuple[int | None, int]:
+        """Return how many sends the bot's pace leaves within a minute, and when the next may go (see `wxrc_http.port.Backend`)."""
+        found, now = self.view.bots.get(botcode), self.clock()
+        return self.world.bot_world(botcode).queue.allowance(found.state, now) if found else (0, now)
 
     def _check_available(self) -> None:
         if self._unavailable:

@@ -32,7 +32,7 @@ from wxrc_core.puppet import (
     Unconfirmed,
     UserMissing,
 )
-from wxrc_core.testing.story import ROOMS, Story
+from wxrc_core.testing.story import CONTACTS, ROOMS, Story
 from wxrc_core.testing.strategies import bot_reports
 
 OUTCOMES: list[SendOutcome] = [
@@ -80,7 +80,7 @@ def stories(
     for botcode in bots:
         told.take_over(botcode)
         if draw(st.booleans()):
-            told.log_in(botcode)
+            told.log_in(botcode, contacts=CONTACTS)
     for number in range(draw(st.integers(0, max_steps))):
         botcode, chid = draw(st.sampled_from(bots)), draw(st.sampled_from(channels))
         try:
@@ -146,7 +146,12 @@ def _report(draw: st.DrawFn, told: Story, botcode: str, chid: str, number: int) 
 def _log_in(draw: st.DrawFn, told: Story, botcode: str, chid: str, number: int) -> None:
     told.settle(botcode)
     if not told.bot(botcode).pending_exit:
-        told.log_in(botcode, rooms=ROOMS[: draw(st.integers(1, 4))], complete=draw(st.booleans()))
+        told.log_in(
+            botcode,
+            rooms=ROOMS[: draw(st.integers(1, 4))],
+            contacts=CONTACTS[: draw(st.integers(1, 5))],
+            complete=draw(st.booleans()),
+        )
 
 
 def _write(draw: st.DrawFn, told: Story, botcode: str, chid: str, number: int) -> None:

@@ -224,16 +224,17 @@ class Story(LogStory):
         wxid: str = "",
         rooms: Sequence[Room] = ROOMS,
         complete: bool = True,
-        contacts: Sequence[Contact] = CONTACTS,
+        contacts: Sequence[Contact] = (),
     ) -> Self:
-        """Log the bot in, up to its lists of rooms and contacts. Callbacks are left due."""
+        """Log the bot in, up to its room list, and its contacts where there are some. Callbacks are left due."""
         if not self.bot(botcode).running:
             self.operate("login", f"login-{botcode}-{len(self.log)}", botcode=botcode)
             self.settle(botcode)
         account = wxid or f"wxid_{botcode}"
         self.report(ReportLoggedIn(at=self.wall, wxid=account, name=f"Bot {botcode}"), botcode)
         self.report(ReportRooms(at=self.wall, rooms=tuple(rooms), complete=complete), botcode)
-        self.report(ReportContacts(at=self.wall, contacts=tuple(contacts), complete=complete), botcode)
+        if contacts:
+            self.report(ReportContacts(at=self.wall, contacts=tuple(contacts), complete=complete), botcode)
         return self
 
     # -- what the owner does: records -------------------------------------------------------------------------------------------
