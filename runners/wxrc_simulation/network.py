@@ -18,6 +18,7 @@ import h11
 import httpcore
 from attrs import define, evolve, field
 
+from wxrc_simulation import pictures
 from wxrc_simulation.chance import Chance
 from wxrc_simulation.loop import VirtualLoop
 from wxrc_simulation.records import Received, Run
@@ -58,6 +59,8 @@ class Network(httpcore.AsyncNetworkBackend):
     async def resolve(self, host: str, port: int) -> Sequence[str]:
         """Return the address of a host."""
         await asyncio.sleep(self.chance.seconds(0.0, 0.005))
+        if host == pictures.HOST:
+            return [pictures.ADDRESS]
         if host not in self._addresses:
             raise OSError("no such host")
         return [self._addresses[host]]
@@ -72,6 +75,8 @@ class Network(httpcore.AsyncNetworkBackend):
     ) -> httpcore.AsyncNetworkStream:
         """Connect to the receiver that has this address."""
         await asyncio.sleep(self.chance.seconds(0.0, 0.005))
+        if host == pictures.ADDRESS:
+            return pictures.PictureConnection(self.loop, self.chance)
         name = next(name for name, address in self._addresses.items() if address == host)
         receiver = next(each for each in self.receivers.values() if name in each.hosts)
         if receiver.mood == "refuses":

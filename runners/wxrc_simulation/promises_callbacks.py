@@ -53,7 +53,7 @@ def notices(facts: Facts) -> Iterator[Notice]:
             first = facts.streams[recorded.stream][0]
             queued: message.MessageQueued = first.event
             if facts.callback_url(queued.chid, position):
-                status, reason = wire_status(event)
+                status, reason = wire_status(event, queued)
                 body = {"msgid": first.position, "sendStatus": status, "sendReason": reason, "txcode": queued.txcode}
                 yield Notice(position, queued.chid, queued.botcode, "sendStatus", body)
         elif isinstance(event, inbound.MessageReceived):
@@ -65,11 +65,16 @@ def notices(facts: Facts) -> Iterator[Notice]:
             told = _bot_notice(event, links.get(botcode, False))
             if isinstance(event, bot.LoggedIn | bot.LinkRestored):
                 links[botcode] = True
-            elif not isinstance(event, bot.RoomsChanged | bot.LoginRepeated | bot.LogoutRequested | bot.StopRequested):
+            elif not isinstance(event, _KEEP_THE_LINK):
                 links[botcode] = False
             if told is not None:
                 for chid, _ in facts.told_channels(botcode, position):
                     yield Notice(position, chid, botcode, *told)
+
+
+_KEEP_THE_LINK = (
+    bot.RoomsChanged, bot.ContactsChanged, bot.LoginRepeated, bot.LogoutRequested, bot.StopRequested, bot.DigitsSubmitted,
+)  # fmt: skip
 
 
 def _bot_notice(event: object, link: bool) -> tuple[str, Mapping[str, Any]] | None:

@@ -17,6 +17,7 @@ from wxrc_core.log import Recorded
 from wxrc_core.puppet import SendOutcome
 from wxrc_core.shard import ShardTaken, shard_of
 from wxrc_core.table import Transitions, event_name
+from wxrc_simulation.contents import SENDING
 from wxrc_simulation.records import Arrival, Call, HandOver, Received, Run
 
 STEPS: dict[str, dict[tuple[str, str], str]] = {}
@@ -59,9 +60,20 @@ def is_end(event: object) -> bool:
     return event.__class__ in ENDS and not (isinstance(event, message.MessageInDoubt) and event.resend)
 
 
-def wire_status(event: Any) -> tuple[str, str]:
+def label(queued: message.MessageQueued) -> str:
+    """Return what tells contents apart: the text, a card's title, or the URL of an image."""
+    if queued.image is not None:
+        return queued.image.source
+    return queued.card.title if queued.card is not None else queued.text
+
+
+def wire_status(event: Any, queued: message.MessageQueued) -> tuple[str, str]:
     """Return sendStatus and sendReason of an end, as wire.md has them (roomSendText)."""
     match event:
+        case message.MessageRejected() if queued.card is not None:
+            return "3", "rejected"
+        case message.MessageFailed(reason="no_file"):
+            return "3", "failed"
         case message.MessageSent():
             return {"ok": "1", "not_in_room": "3", "unknown": "4"}[event.mention], ""
         case message.MessageRoomNotFound():
@@ -278,5 +290,5 @@ class Facts:
         return Counter(recorded.event.operation for recorded in self.log if getattr(recorded.event, "operation", 0))
 
 
-ASKING = frozenset({"roomSendText", "login", "macLogin", "webLogin", "logout", "stop"})
+ASKING = SENDING | {"login", "macLogin", "webLogin", "loginCode", "logout", "stop", "msgCancel"}
 """The interfaces whose txcode is used up."""

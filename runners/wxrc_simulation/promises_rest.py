@@ -82,7 +82,9 @@ def check_15(facts: Facts) -> Iterator[str]:
     for botcode, history in facts.bots.items():
         yield from _left(botcode, history)
     for recorded in facts.log:
-        if isinstance(recorded.event, OperationAccepted) and not facts.operations[recorded.position]:
+        if not isinstance(recorded.event, OperationAccepted) or recorded.event.kind == "cancel":
+            continue  # whoever accepts a cancellation does it at once: its answer says so
+        if not facts.operations[recorded.position]:
             yield f"operation {recorded.position} ({recorded.event.kind}) was never carried out"
 
 

@@ -15,7 +15,7 @@ from wxrc_core.world import World
 
 @frozen
 class HandOver:
-    """A replica called a puppet's `send`.
+    """A replica called a puppet's `send`. `text` is what tells contents apart: the text, a card's title, or the URL of an image's bytes.
 
     `process`: which run of the replica; `log_end`: where the shared log ended; `wall`: the replica's wall clock (epoch ms).
     """
@@ -31,6 +31,7 @@ class HandOver:
     process: str = ""
     log_end: int = 0
     wall: int = 0
+    user_id: str = ""
 
 
 @frozen
@@ -45,7 +46,7 @@ class Said:
 
 @frozen
 class Arrival:
-    """A message really reached a room."""
+    """A message really reached a room or a person; `text` as in `HandOver`."""
 
     at: int
     wxid: str
@@ -54,6 +55,28 @@ class Arrival:
     attempt: int
     text: str
     receipt: str
+    user_id: str = ""
+
+
+@frozen
+class PersonFact:
+    """A person's nickname and remark from then on; None = the account can no longer write to them."""
+
+    at: int
+    wxid: str
+    user_id: str
+    names: tuple[str, str] | None
+
+
+@frozen
+class DigitsFact:
+    """A client was handed digits during login: which process's, for which bot, and what the phone showed then."""
+
+    at: int
+    process: str
+    botcode: str
+    digits: str
+    shown: str
 
 
 @frozen
@@ -145,7 +168,7 @@ class Call:
         gone: The client went away before the answer.
         gone_at: When.
         given: The replica gave this answer, whether it arrived or not.
-        text: The text that is to be sent; empty = it is no message.
+        text: What is to be sent, as in `HandOver`; empty = it is no message.
         log_end: Where the shared log ended when the replica gave the answer.
     """
 
@@ -224,6 +247,9 @@ class Run:
         arrivals: What reached rooms.
         receipts: The msgid that each receipt was given for.
         rooms: Changes of rooms.
+        people: Changes of contacts.
+        digits: Digits that clients were handed.
+        digits_shown: Digits that phones showed, by botcode.
         logins: Changes of accounts.
         spoken: What people wrote.
         heard: What was reported of it.
@@ -261,6 +287,9 @@ class Run:
     arrivals: list[Arrival] = field(factory=list)
     receipts: dict[str, int] = field(factory=dict)
     rooms: list[RoomFact] = field(factory=list)
+    people: list[PersonFact] = field(factory=list)
+    digits: list[DigitsFact] = field(factory=list)
+    digits_shown: list[tuple[str, str]] = field(factory=list)
     logins: list[LoginFact] = field(factory=list)
     spoken: list[Spoken] = field(factory=list)
     heard: list[Heard] = field(factory=list)

@@ -116,6 +116,9 @@ class Stage:
         ]
         self.clients = Clients(self.loop, self.run, self.faults, self.replicas)
         self._hosts = 0
+        self.wechat.read_digits = self._type_digits
+        self.clients.shown = lambda botcode: self.wechat.phones[botcode].digits
+        self._typed = 0
 
     def now(self) -> int:
         """True ms since the run began."""
@@ -161,7 +164,7 @@ class Stage:
         vault, chance = store.vault, Random(f"setting {self.schedule.seed}")  # noqa: S311
         for plan in self.schedule.bots:
             self.wechat.add(plan)
-            can = Capabilities(pace=plan.pace, deduplicates=plan.deduplicates)
+            can = Capabilities(contacts=True, pace=plan.pace, deduplicates=plan.deduplicates)
             kind = PuppetKind(lambda context: None, can)  # type: ignore[arg-type, return-value]
             await admin.add_bot(store, vault, plan.botcode, "simulated", kind, at=START, chance=chance)
             self.run.bots[plan.botcode] = BotFact(
@@ -213,6 +216,14 @@ class Stage:
                 self._strike(item)
             case Operate():
                 self.loop.spawn(self._operate(item))
+
+    def _type_digits(self, botcode: str, digits: str) -> None:
+        """A person reads digits off a phone and has the business system hand them over, mistyped sometimes."""
+        self._typed += 1
+        chance = self.faults.at(f"digits {self._typed}")
+        typed = f"{(int(digits) + 1) % 1_000_000:06}" if chance.strikes("wrong digits") else digits
+        item = Ask(self.now(), self._holder(botcode), botcode, "loginCode", f"digits{self._typed}", typed)
+        self.loop.outside(chance.seconds(0.2, 3.0), lambda: self.loop.spawn(self.clients.ask(item)))
 
     def _cheer_up(self, chid: str, how: str) -> None:
         receiver = self.network.receivers[chid]

@@ -12,6 +12,8 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from wxrc_simulation import contents
+
 UNLENT = "unlent"
 """A bot that no channel may use."""
 
@@ -53,6 +55,12 @@ RATES: dict[str, float] = {
     "nonsense outcome": 0.15,
     "raises": 0.15,
     "late receipt": 0.8,
+    # per image that is fetched, per call of the media
+    "image slow": 0.3,
+    "image server fails": 0.4,
+    "media fail": 0.2,
+    # per person who types digits
+    "wrong digits": 0.4,
     # per inbound message
     "told twice": 0.5,
 }
@@ -85,7 +93,11 @@ class Event(Struct, frozen=True, tag_field="what", array_like=False):
 
 
 class Ask(Event, frozen=True, tag="ask"):
-    """A business system asks; `repeats`: again so many ms after it was first sent, also when it was answered."""
+    """A business system asks; `repeats`: again so many ms after it was first sent, also when it was answered.
+
+    `content` is one of `contents.CONTENTS`; `text` is the text, a card's title, or an image's URL; for `msgCancel` the txcode of the
+    message, for `loginCode` the digits. `lifetime` is `expiresIn` (seconds; 0 = for ever).
+    """
 
     chid: str
     botcode: str
@@ -94,6 +106,10 @@ class Ask(Event, frozen=True, tag="ask"):
     text: str = ""
     room_id: str = ""
     room_topic: str = ""
+    user_id: str = ""
+    user_name: str = ""
+    content: str = "text"
+    lifetime: int = 0
     odd: str = ""
     repeats: tuple[int, ...] = ()
     leaves_after: int = 0
@@ -111,7 +127,7 @@ class Operate(Event, frozen=True, tag="operate"):
 
 
 class Happen(Event, frozen=True, tag="happen"):
-    """Something happens in WeChat: `kick`, `drop`, `rename`, `dissolve`, `found`, `speak`, `sign out`."""
+    """Something happens in WeChat: `kick`, `drop`, `rename`, `dissolve`, `found`, `speak`, `sign out`, `unfriend`, `remark`."""
 
     botcode: str
     how: str
@@ -270,7 +286,20 @@ def _items(
             yield Ask(sometime(), holder(bot.botcode), bot.botcode, random.choice(kinds), f"op{number}-{each}")
         for _ in range(random.choice((0, 1, 1, 2, 4))):
             how = random.choice(
-                ("kick", "drop", "rename", "rename", "dissolve", "found", "speak", "speak", "speak", "sign out")
+                (
+                    "kick",
+                    "drop",
+                    "rename",
+                    "rename",
+                    "dissolve",
+                    "found",
+                    "speak",
+                    "speak",
+                    "speak",
+                    "sign out",
+                    "unfriend",
+                    "remark",
+                )
             )
             yield Happen(sometime(), bot.botcode, how, random.randrange(4))
     cancels = random.random() < 0.2
@@ -279,7 +308,10 @@ def _items(
         yield asked
         if cancels and random.random() < 0.5:
             at = asked.at + int(random.random() * random.choice((50, 5_000)))
-            yield Operate(at, "cancel", asked.chid, asked.botcode, asked.txcode, str(random.randrange(1000)))
+            if random.random() < 0.5:
+                yield Operate(at, "cancel", asked.chid, asked.botcode, asked.txcode, str(random.randrange(1000)))
+            else:
+                yield Ask(at, asked.chid, asked.botcode, "msgCancel", f"cancel{number}", asked.txcode)
     for number in range(random.choice((0, 0, 1, 2))):
         bot = random.choice(bots)
         yield Ask(
@@ -294,7 +326,13 @@ def _items(
         )
     for number in range(random.choice((0, 0, 1))):
         bot = random.choice(bots)
-        yield Ask(sometime(), holder(bot.botcode), bot.botcode, random.choice(("botStatus", "roomList")), f"q{number}")
+        yield Ask(
+            sometime(),
+            holder(bot.botcode),
+            bot.botcode,
+            random.choice(("botStatus", "roomList", "contactList", "botList")),
+            f"q{number}",
+        )
     for _ in range(random.choice((0, 0, 1, 1, 2))):
         action = random.choice(("grant", "channel", "move", "move", "cancel", "resend", "resend", "fail", "bot"))
         bot = random.choice(bots)
@@ -331,29 +369,20 @@ def _message(
     holder: Callable[[str], str],
 ) -> Ask:
     bot = random.choice(bots)
-    room = random.randrange(bot.rooms)
-    kind = random.random()
-    room_id, topic = f"{room}@{bot.botcode}", ""
-    if kind < 0.08:
-        room_id, topic = "", "no such room"
-    elif kind < 0.12:
-        room_id = "nowhere@x"
-    elif kind < 0.6:
-        room_id, topic = "", TOPICS[room]
     repeats = random.choice(((), (), (), (0,), (20,), (int(random.random() * 30_000),)))
-    interface = "roomSendText" if random.random() < 0.9 else "roomSendText expires"
+    expires = random.random() < 0.1
+    drawn = contents.draw(random, number, contents.draw_target(random, bot.botcode, bot.rooms, TOPICS))
     return Ask(
         at=at,
         chid=holder(bot.botcode),
         botcode=bot.botcode,
-        interface=interface,
+        interface=drawn.pop("interface") + (" expires" if expires else ""),
         txcode=f"tx{number}" if random.random() < 0.95 else "tx0",
-        text=f"text {number}",
-        room_id=room_id,
-        room_topic=topic,
+        lifetime=random.randint(1, 20) if random.random() < 0.1 and not expires else 0,
         repeats=repeats,
         leaves_after=int(random.random() * 400) if random.random() < 0.15 else 0,
         day=1 if random.random() < 0.05 else 0,
+        **drawn,
     )
 
 

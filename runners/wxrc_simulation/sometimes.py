@@ -17,15 +17,16 @@ UNREACHABLE = frozenset(
 )
 """Steps that no run of this release makes."""
 
-CODES = ("0", "10", "11", "12", "13", "20", "21", "22", "30", "31", "32")
-"""Codes of the wire that these requests can get (33 and 34 need interfaces that are still to come)."""
+CODES = ("0", "10", "11", "12", "13", "20", "21", "22", "30", "31", "32", "34")
+"""Codes of the wire that these requests can get (33 needs interfaces that are still to come)."""
 
 STATUSES = (
     ("0", ""), ("1", ""), ("2", ""), ("-1", "failed"), ("-1", "rejected"), ("-1", "unconfirmed"), ("-1", "expired"), ("-1", "cancelled"),
+    ("3", "rejected"), ("3", "failed"),
 )  # fmt: skip
 """How a message may stand: sendStatus and sendReason."""
 
-WECHAT = ("kick", "drop", "rename", "dissolve", "found", "speak", "sign out")
+WECHAT = ("kick", "drop", "rename", "dissolve", "found", "speak", "sign out", "unfriend", "remark")
 OPERATORS = ("grant", "channel", "move", "cancel", "resend", "fail", "bot")
 
 
@@ -44,7 +45,17 @@ def wanted() -> set[str]:
         | {f"fault: {name}" for name in (*RATES, *STRIKES, *WECHAT)}
         | {f"fault: receiver {mood}" for mood in MOODS}
         | {f"fault: operator {action}" for action in OPERATORS}
-        | {"takeover", "an end told by answer", "an end told by callback", "replicas 1", "replicas 2", "replicas 3"}
+        | {f"arrived: {content} to {peer}" for content in ("text", "card", "image") for peer in ("room", "person")}
+        | {
+            "takeover",
+            "digits handed over",
+            "a message cancelled by its channel",
+            "an end told by answer",
+            "an end told by callback",
+            "replicas 1",
+            "replicas 2",
+            "replicas 3",
+        }
     )
 
 
@@ -85,6 +96,17 @@ class Coverage:
         for received in run.received:
             if received.body.get("type") == "sendStatus":
                 self.seen.add(f"sendStatus {received.body['sendStatus']} {received.body['sendReason']}".strip())
+        contents = {
+            recorded.position: {"text": "text", "app": "card", "image": "image"}[message.content(recorded.event)]
+            for recorded in run.log
+            if isinstance(recorded.event, message.MessageQueued)
+        }
+        for arrival in run.arrivals:
+            self.seen.add(f"arrived: {contents[arrival.msgid]} to {'person' if arrival.user_id else 'room'}")
+        if run.digits:
+            self.seen.add("digits handed over")
+        if any(call.interface == "msgCancel" and call.rtcode == "0" for call in run.calls):
+            self.seen.add("a message cancelled by its channel")
         self.seen.update(f"fault: {fault.kind}" for fault in run.faults)
 
     def merge(self, other: "Coverage") -> None:

@@ -1,7 +1,7 @@
 """The store as one replica sees it: the shared one, with everything that can go wrong between them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -11,7 +11,7 @@ from wxrc_core.log import Appended, Entry, Lease, Member, Outcome, Owner, Record
 from wxrc_core.message import MessageAttempted
 from wxrc_simulation.chance import Chance
 from wxrc_simulation.loop import VirtualLoop
-from wxrc_store import MemoryStore, MemoryVault, StoreError
+from wxrc_store import MemoryMedia, MemoryStore, MemoryVault, StoreError
 
 T = TypeVar("T")
 
@@ -43,6 +43,31 @@ class FaultyVault:
     def _fail(self) -> None:
         if self._chance.strikes("vault fails"):
             raise StoreError("the vault is unavailable")
+
+
+class FaultyMedia:
+    """The media as one replica sees it."""
+
+    def __init__(self, inner: MemoryMedia, chance: Chance) -> None:
+        self._inner, self._chance = inner, chance
+
+    async def put(self, data: bytes) -> str:
+        """See `Media.put`."""
+        self._fail()
+        return await self._inner.put(data)
+
+    async def get(self, digest: str) -> bytes | None:
+        """See `Media.get`."""
+        self._fail()
+        return await self._inner.get(digest)
+
+    async def forget(self, before: int, keep: Collection[str]) -> int:
+        """See `Media.forget`."""
+        return await self._inner.forget(before, keep)
+
+    def _fail(self) -> None:
+        if self._chance.strikes("media fail"):
+            raise StoreError("the media are unavailable")
 
 
 class FaultyStore:

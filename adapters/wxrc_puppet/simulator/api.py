@@ -170,15 +170,14 @@ def _written(message: ChatMessage) -> dict[str, Any]:
         "roomId": message.room_id,
         "user": message.place if message.user_id else "",
         "userId": message.user_id,
-        "kind": "app" if message.card is not None else "image" if message.picture else "text",
         "text": message.text,
-        "card": asdict(message.card) if message.card is not None else None,
-        "image": message.picture,
         "mentions": list(message.mentions),
         "msgid": message.id,
         "time": message.time,
         "gatewayMsgid": message.msgid,
         "attempt": message.attempt,
+        **({"card": asdict(message.card)} if message.card is not None else {}),
+        **({"image": message.picture} if message.picture else {}),
     }
 
 
