@@ -49,10 +49,8 @@ PLANTS = (
     Plant("the hand-over has no time limit", _SENDING, "            with anyio.fail_after(limit_s):\n", "            with anyio.fail_after(10_000):\n"),
     Plant("outcomes are not checked", _SENDING, "return checked_outcome(await puppet.send(outgoing))", "return await puppet.send(outgoing)"),
     Plant("hand over after the membership has run out", _SENDING, "        if not hindrance and not runtime.alive():\n", "        if False:\n"),
-    Plant("images are fetched once or never", "wxrc_gateway._images", "                if wait_s is None or not failure.retry:\n", "                if True:\n"),
     Plant("any file is an image", "wxrc_gateway._images", "                    shape = check_image(data)\n", "                    shape = check_image(b'GIF89a\\x01\\x00\\x01\\x00')\n"),
     # -- the gateway: clients
-    Plant("digits are handed over again and again", _CLIENT, "                submitted = wanted.digits.operation\n                await self._submit_digits", "                await self._submit_digits"),
     Plant("reports are not checked", _CLIENT, "            report = checked_report(report)\n", "            pass\n"),
     Plant("a report is tried once", _CLIENT, "            await retry_until_available(lambda: self._runtime.ledger.execute(stream, command, self._fence))\n", "            await self._runtime.ledger.execute(stream, command, self._fence)\n"),
     Plant("inbound messages of rooms are dropped", _CLIENT, "addressed = report.mentioned or not report.room_id", "addressed = not report.room_id"),

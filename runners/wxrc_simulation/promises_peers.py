@@ -60,11 +60,23 @@ def right_peer(run: Run, msgid: int, queued: message.MessageQueued, arrival: Arr
         yield f"message {msgid} was for {wanted or name} and arrived nowhere of that kind"
     elif wanted and wanted != peer:
         yield f"message {msgid} was for {wanted} and arrived at {peer}"
-    elif not wanted and not any(
-        (whose, each) == (arrival.wxid, peer) and names is not None and name in names
-        for _, whose, each, names in _facts(run, queued)
-    ):
-        yield f"message {msgid} was for '{name}' and arrived at {peer}, which was never called so"
+    elif not wanted and not _ever_named(run, queued, arrival, peer):
+        yield f"message {msgid} was for '{name}' and arrived at {peer}, which that name never stood for"
+
+
+def _ever_named(run: Run, queued: message.MessageQueued, arrival: Arrival, peer: str) -> bool:
+    """Return whether the name of a message stood for this room or person at any time before it arrived there."""
+    there: dict[str, tuple[str, ...]] = {}
+    for at, whose, each, names in _facts(run, queued):
+        if whose != arrival.wxid or at > arrival.at:
+            continue
+        if names is None:
+            there.pop(each, None)
+        else:
+            there[each] = names
+        if peer in named(there, queued):
+            return True
+    return False
 
 
 class Known:
