@@ -30,6 +30,7 @@ from wxrc_core.puppet import (
     Outgoing,
     Report,
     ReportContacts,
+    ReportDigitsWanted,
     ReportLoggedIn,
     ReportMessage,
     ReportReceipt,
@@ -236,6 +237,10 @@ class Story(LogStory):
         if contacts:
             self.report(ReportContacts(at=self.wall, contacts=tuple(contacts), complete=complete), botcode)
         return self
+
+    def want_digits(self, botcode: str = BOTCODE) -> list[Wake]:
+        """Have the phone show digits that are to be handed over."""
+        return self.report(ReportDigitsWanted(at=self.wall), botcode)
 
     # -- what the owner does: records -------------------------------------------------------------------------------------------
 
