@@ -6,7 +6,7 @@ from pathlib import Path
 
 import anyio.to_thread
 
-from wxrc_core.content import MAX_IMAGE_BYTES
+from wxrc_core.content import MAX_IMAGE_BYTES, is_source
 from wxrc_core.errors import InvalidValue, WxrcError
 
 
@@ -38,6 +38,8 @@ class MediaFolder:
 
 def _read(folder: Path, name: str) -> bytes:
     *folders, last = name.split("/")
+    if not is_source(name):
+        raise NoSuchFile
     opened: list[int] = []
     try:
         opened.append(os.open(folder, os.O_RDONLY | os.O_DIRECTORY))

@@ -30,6 +30,11 @@ def image(source: str) -> bytes:
     return _HEADER + source.encode()
 
 
+def is_there(source: str) -> bool:
+    """Return whether there is an image at a URL."""
+    return source.startswith(f"http://{HOST}/there/")
+
+
 def source(data: bytes) -> str:
     """Return the URL of the image that has these bytes; a sentence where none has."""
     return data[len(_HEADER) :].decode() if data.startswith(_HEADER) else "bytes that were nowhere"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from wxrc_core import bot, message, pace
 from wxrc_core.log import Recorded
 from wxrc_core.puppet import Accepted, NotConnected, NotSent, RoomMissing, UserMissing, conversation
+from wxrc_simulation import pictures
 from wxrc_simulation.promises_facts import FINAL, Facts, MessageFacts, label
 from wxrc_simulation.promises_peers import Known, right_peer, there_all_the_time
 from wxrc_simulation.records import HandOver
@@ -81,6 +82,8 @@ def check_7(facts: Facts) -> Iterator[str]:
             yield f"message {msgid} is called {each.state} and has arrived"
         for recorded in each.history:
             event = recorded.event
+            if isinstance(event, message.MessageFailed) and event.reason == "no_file":
+                yield from _there(facts, each)
             if not isinstance(event, message.MessageSent):
                 continue
             if facts.run.receipts.get(event.receipt) != msgid:
@@ -92,6 +95,13 @@ def check_7(facts: Facts) -> Iterator[str]:
             said = facts.outcomes.get((msgid, event.attempt))
             if isinstance(said, Accepted) and said.receipt == event.receipt and said.mention != event.mention:
                 yield f"message {msgid}: its mention is called {event.mention} and was {said.mention}"
+
+
+def _there(facts: Facts, each: MessageFacts) -> Iterator[str]:
+    """Check that no image is called missing that was there, and that nothing kept from being fetched."""
+    troubled = any(fault.kind in ("image server fails", "image slow") for fault in facts.run.faults)
+    if pictures.is_there(label(each.queued)) and not troubled:
+        yield f"message {each.msgid}: its image is called missing, and was there all the time"
 
 
 # -- 9 --------------------------------------------------------------------------------------------------------------------------
