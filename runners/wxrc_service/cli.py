@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import click
+from anyio.abc import TaskGroup
 
 from wxrc_core import bot, channel, message
 from wxrc_core.errors import Refusal
@@ -20,6 +22,7 @@ from wxrc_service import show
 from wxrc_service.app import qr_terminal
 from wxrc_service.cli_maintenance import prune_command, verify_command
 from wxrc_service.cli_run import attached, opened, run
+from wxrc_service.cli_send import send_command
 from wxrc_service.data import DataDir, opened_world
 from wxrc_service.options import data_option, serve_options
 from wxrc_service.puppets import NAMES, simulator_kind, wechaty_kind
@@ -48,15 +51,26 @@ def main() -> None:
 
 @main.command("serve")
 @serve_options
-def serve_command(data: Path, host: str, port: int, public_url: str, answer_wait_ms: int) -> None:
+def serve_command(
+    data: Path, host: str, port: int, public_url: str, answer_wait_ms: int, media_folder: Path | None
+) -> None:
     """Run the service until it is told to stop (SIGTERM, Ctrl-C); then finish what is under way."""
-    settings = Settings(data=DataDir(data), host=host, port=port, public_url=public_url, answer_wait_ms=answer_wait_ms)
+    settings = Settings(
+        data=DataDir(data),
+        host=host,
+        port=port,
+        public_url=public_url,
+        answer_wait_ms=answer_wait_ms,
+        media_folder=media_folder,
+    )
     run(lambda: serve(settings, lambda _, url: click.echo(f"wxrc serves {url} on {data}")))
 
 
 @main.command("demo")
 @serve_options
-def demo_command(data: Path, host: str, port: int, public_url: str, answer_wait_ms: int) -> None:
+def demo_command(
+    data: Path, host: str, port: int, public_url: str, answer_wait_ms: int, media_folder: Path | None
+) -> None:
     """Run the service with channel and bot `demo`, the simulator, and a receiver that prints the callbacks."""
     receiver = demonstration.DemoReceiver(click.echo)
     settings = Settings(
@@ -65,6 +79,7 @@ def demo_command(data: Path, host: str, port: int, public_url: str, answer_wait_
         port=port,
         public_url=public_url,
         answer_wait_ms=answer_wait_ms,
+        media_folder=media_folder,
         extra=(receiver.route,),
     )
 
@@ -227,10 +242,10 @@ def login_command(data: Path, botcode: str) -> None:
         async with attached(data) as (gateway, served), anyio.create_task_group() as tasks:
             if served:
                 tasks.start_soon(_watch_service, DataDir(data))
-            await follow(gateway)
+            await follow(gateway, tasks)
             tasks.cancel_scope.cancel()
 
-    async def follow(gateway: Gateway) -> None:
+    async def follow(gateway: Gateway, digits: TaskGroup) -> None:
         start, ours = gateway.world.position, False
         await gateway.login(botcode)
         async for recorded in gateway.events(start):
@@ -248,8 +263,8 @@ def login_command(data: Path, botcode: str) -> None:
                         _show_code(code)
                     case bot.QrCodeScanned():
                         click.echo("Scanned; now confirm on the phone.")
-                    case bot.DigitsWanted():
-                        click.echo("The phone shows digits that have to be handed over.")
+                    case bot.DigitsWanted(wrong=wrong):
+                        digits.start_soon(_ask_digits, gateway, botcode, wrong)
                     case bot.LoggedIn(wxid=wxid, name=name) | bot.LinkRestored(wxid=wxid, name=name):
                         click.echo(f"{botcode} is logged in as {name} ({wxid}).")
                         return
@@ -276,6 +291,22 @@ async def _watch_service(directory: DataDir) -> None:
     raise Refusal("the service that runs the bot has stopped; start it again, or run this command again without it")
 
 
+async def _ask_digits(gateway: Gateway, botcode: str, wrong: bool) -> None:
+    """Ask in the terminal for the digits that the phone shows, and hand them over."""
+    question = "Those digits were not right; enter them again" if wrong else "Enter the digits that the phone shows"
+    while True:
+        # Not by click's prompt: a wait for the terminal must end when the login does.
+        click.echo(f"{question}: ", nl=False)
+        line = await anyio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True)
+        if not line:
+            click.echo("nothing was entered; hand them over with the interface loginCode")
+            return
+        if line.strip().isascii() and line.strip().isdecimal():
+            await gateway.submit_code(botcode, line.strip())
+            return
+        question = "That must be digits only; enter them again"
+
+
 def _show_code(code: bot.QrCodeIssued) -> None:
     qr_terminal(code.text, click.echo, sys.stdout.encoding)
     click.echo(f"Scan this with WeChat, or open {code.text}\nIt holds until {show.clock_time(code.expires_at)}.")
@@ -298,37 +329,6 @@ def status_command(data: Path) -> None:
                 click.echo(line)
 
     run(work)
-
-
-@main.command("send")
-@click.argument("botcode", metavar="BOT")
-@click.option("--room", required=True, metavar="TOPIC", help="The room's name.")
-@click.option(
-    "--wait",
-    "wait_s",
-    default=10.0,
-    show_default=True,
-    type=click.FloatRange(0, 3600),
-    help="Seconds to wait for its end.",
-)
-@click.argument("text")
-@data_option
-def send_command(data: Path, botcode: str, room: str, wait_s: float, text: str) -> None:
-    """Send a text to a room, and tell what became of it."""
-
-    async def work() -> int:
-        async with attached(data) as (gateway, _):
-            record = await gateway.send_text(botcode, text, room=room, wait_s=wait_s)
-            the_bot = gateway.bot(botcode)
-            status, reason = message.send_status(record.message)
-            click.echo(f"message {record.msgid}: {record.message.state}{f' ({reason})' if reason else ''}")
-            if status == "0" and the_bot is not None and not the_bot.ready:
-                click.echo(f"It is held until the bot can send. {show.bot_line(the_bot, served=True)}")
-            if record.message.state is message.MessageState.ROOM_NOT_FOUND:
-                click.echo(f"The bot is in no room named {room!r}.")
-            return 0 if status in ("0", "1", "3", "4") else 1
-
-    raise SystemExit(run(work))
 
 
 @main.command("log")
@@ -354,5 +354,6 @@ def log_command(data: Path, what: str) -> None:
     run(work)
 
 
+main.add_command(send_command)
 main.add_command(verify_command)
 main.add_command(prune_command)

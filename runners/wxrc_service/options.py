@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import click
 
 CONFIG = "wxrc.toml"
-SETTINGS = {"data": str, "host": str, "port": int, "public_url": str, "answer_wait_ms": int}
+SETTINGS = {"data": str, "host": str, "port": int, "public_url": str, "answer_wait_ms": int, "media_folder": str}
 """What `wxrc.toml` may say, and of what type; `WXRC_DATA`, `WXRC_HOST`, ... and options come before it."""
 
 
@@ -41,7 +41,14 @@ def read_config(path: Path) -> dict[str, Any]:
 
 def setting(name: str) -> Callable[[], Any]:
     """Return what gives the default of an option: what `wxrc.toml` says, or else what stands here."""
-    otherwise = {"data": "wxrc-data", "host": "127.0.0.1", "port": 8080, "public_url": "", "answer_wait_ms": 300}
+    otherwise = {
+        "data": "wxrc-data",
+        "host": "127.0.0.1",
+        "port": 8080,
+        "public_url": "",
+        "answer_wait_ms": 300,
+        "media_folder": None,
+    }
     return lambda: read_config(Path(os.environ.get("WXRC_CONFIG", CONFIG))).get(name, otherwise[name])
 
 
@@ -95,6 +102,14 @@ def serve_options(command: Callable[..., Any]) -> Callable[..., Any]:
             show_default="300",
             type=click.IntRange(0, 60_000),
             help="How long an answer waits for a message's end.",
+        ),
+        click.option(
+            "--media-folder",
+            envvar="WXRC_MEDIA_FOLDER",
+            default=setting("media_folder"),
+            show_default="media in the data directory",
+            type=click.Path(file_okay=False, path_type=Path),
+            help="Files that channels may name as images.",
         ),
         data_option,
     ):

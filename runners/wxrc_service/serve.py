@@ -5,6 +5,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 
 import anyio
 import uvicorn
@@ -30,6 +31,7 @@ class Settings:
         port: The port; 0 = any that is free.
         public_url: How browsers reach it; empty = by host and port.
         answer_wait_ms: How long an answer waits for a message's end (ms).
+        media_folder: The folder whose files channels may name as images; None = `media` in the data directory.
         drain_limit_s: How long going down waits for what is under way (seconds).
     """
 
@@ -38,6 +40,7 @@ class Settings:
     port: int = 8080
     public_url: str = ""
     answer_wait_ms: int = 300
+    media_folder: Path | None = None
     drain_limit_s: float = 10.0
     extra: Sequence[BaseRoute] = field(default=())
 
@@ -84,6 +87,7 @@ async def service(settings: Settings) -> AsyncIterator[tuple[Gateway, str]]:
                 puppets=kinds(world),
                 public_url=url,
                 drain_limit_s=settings.drain_limit_s,
+                media_folder=settings.media_folder or settings.data.path / "media",
             )
             app = App(gateway, world, answer_wait_ms=settings.answer_wait_ms, extra=settings.extra)
             config = uvicorn.Config(
