@@ -228,6 +228,18 @@ def test_an_unfetched_image_is_fetched_by_the_next_owner() -> None:
     assert [stream("1")] == [fetch.stream for fetch in story.restarted().own().queue.next_fetches()]
 
 
+def test_an_image_is_for_the_account_that_it_was_accepted_for() -> None:
+    """That it is stored when another account has logged in does not make it that account's."""
+    story = told()
+    story.queue("1", image=IMAGE)
+    story.log_in(wxid="wxid_other", contacts=CONTACTS)
+    story.store_images()
+    story.settle()
+
+    assert ("-1", "failed") == send_status(story.message("1"))
+    assert "another account" in story.message("1").detail
+
+
 @pytest.mark.parametrize("late", [message.Cancel(at=1), message.Fail(at=1, reason="failed", detail="x")])
 def test_an_image_that_comes_too_late(late: message.Command) -> None:
     """A message that has ended takes no image any more."""

@@ -99,7 +99,6 @@ PLANTS = (
     Plant("a report of any run counts", "wxrc_core.bot", "if command.run == bot.run else None", "if command.run else None"),
     Plant("a person who is missing is decided too early", "wxrc_core.message_queue", "self._people.take(bot.contacts, bot.contacts_complete)", "self._people.take(bot.contacts, bot.link)"),
     Plant("an image is claimed before it is stored", "wxrc_core.message_queue", "        if head is None or awaits_image(head[1].message):\n            self._waiting", "        if head is None:\n            self._waiting"),
-    Plant("an image's turn comes with its fetch", "wxrc_core.message_queue", "            self._unfetched.pop(stream, None)\n            self._look_at(item.conversation)\n", "            self._unfetched.pop(stream, None)\n            self._add(stream, Item(msgid, message, account, mono))\n"),
     Plant("a nickname is as good as a remark", "wxrc_core.name_index", "    return by_nickname | by_remark\n", "    return by_remark | by_nickname\n"),
     Plant("old contacts are used for another account", "wxrc_core.bot_state", "            contacts={},\n", ""),
     Plant("a refused card counts as failed", "wxrc_core.message_state", '        return "3", "rejected"\n', '        return "-1", "rejected"\n'),
