@@ -57,6 +57,7 @@ from wxrc_core.message_state import awaits_image as awaits_image
 from wxrc_core.message_state import content as content
 from wxrc_core.message_state import evidence as evidence
 from wxrc_core.message_state import evolve as evolve
+from wxrc_core.message_state import fetch_of as fetch_of
 from wxrc_core.message_state import is_to_person as is_to_person
 from wxrc_core.message_state import outgoing as outgoing
 from wxrc_core.message_state import send_status as send_status

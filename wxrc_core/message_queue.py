@@ -30,6 +30,7 @@ from wxrc_core.message import (
     MessageState,
     NoRoom,
     awaits_image,
+    fetch_of,
     is_to_person,
 )
 from wxrc_core.pace import PACES, Pace, PaceLedger
@@ -264,13 +265,8 @@ class MessageQueue:
 
     def next_fetches(self) -> list[FetchImage]:
         """Return the images that are still to be fetched, the oldest message's first."""
-        fetches = []
-        for stream in self._unfetched:
-            item = self._items[stream]
-            assert item.message.image is not None
-            source, chid = item.message.image.source, item.message.queued.chid
-            fetches.append(FetchImage(stream, item.msgid, chid, source))
-        return sorted(fetches, key=lambda fetch: fetch.msgid)
+        waiting = sorted((self._items[stream].msgid, stream) for stream in self._unfetched)
+        return [fetch_of(stream, self._items[stream].message, msgid) for msgid, stream in waiting]
 
     # -- what may be claimed ----------------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from wxrc_core.content import ContentKind, Image, file_name
+from wxrc_core.effects import FetchImage
 from wxrc_core.message_events import (
     TABLE,
     MessageAttempted,
@@ -129,6 +130,12 @@ def content(queued: MessageQueued) -> ContentKind:
 def awaits_image(message: Message) -> bool:
     """Return whether the message's image still has to be fetched: until then it cannot be sent."""
     return message.image is not None and not message.image.digest
+
+
+def fetch_of(stream: str, message: Message, msgid: int) -> FetchImage:
+    """Return what is to be fetched for a message that awaits its image."""
+    assert message.image is not None
+    return FetchImage(stream, msgid, message.queued.chid, message.image.source)
 
 
 def outgoing(message: Message, msgid: int, image: bytes | None = None) -> Outgoing:

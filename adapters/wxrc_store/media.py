@@ -86,9 +86,10 @@ class DirectoryMedia:
     def _put(self, data: bytes) -> str:
         digest = hashlib.sha256(data).hexdigest()
         final = self._path / digest
-        if self._get(digest) is not None:
-            os.utime(final)
-            return digest
+        with suppress(FileNotFoundError):
+            if self._get(digest) is not None:
+                os.utime(final)
+                return digest
         self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
         new = self._path / f".{digest}.{os.getpid()}.{time.monotonic_ns()}"
         try:

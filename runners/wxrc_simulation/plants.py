@@ -100,7 +100,6 @@ PLANTS = (
     Plant("a person who is missing is decided too early", "wxrc_core.message_queue", "self._people.take(bot.contacts, bot.contacts_complete)", "self._people.take(bot.contacts, bot.link)"),
     Plant("an image is claimed before it is stored", "wxrc_core.message_queue", "        if head is None or awaits_image(head[1].message):\n            self._waiting", "        if head is None:\n            self._waiting"),
     Plant("a nickname is as good as a remark", "wxrc_core.name_index", "    return by_nickname | by_remark\n", "    return by_remark | by_nickname\n"),
-    Plant("old contacts are used for another account", "wxrc_core.bot_state", "            contacts={},\n", ""),
     Plant("a refused card counts as failed", "wxrc_core.message_state", '        return "3", "rejected"\n', '        return "-1", "rejected"\n'),
     Plant("an operation is carried out twice", "wxrc_core.bot", "    if operation <= bot.operation or bot.pending_exit:\n", "    if bot.pending_exit:\n"),
     Plant("old rooms are used for another account", "wxrc_core.bot_state", "            rooms={},\n", ""),
