@@ -5,6 +5,7 @@ What a field has to be stands in `wxrc_http.sentences.RULES`, under the field's 
 """
 
 import re
+import sys
 from collections.abc import Callable, Mapping
 from datetime import date
 from functools import lru_cache
@@ -53,8 +54,7 @@ def _field(kind: declared.Type) -> _Field:
                 lambda value: any(type(value) in kinds and fits(value) for kinds, fits in checks),
             )
         case declared.StrType(min_length=least, max_length=most, pattern=pattern):
-            shape = re.compile(pattern) if pattern else None
-            return _Field(_STRINGS, lambda value: _string_fits(value, least or 0, most, shape))
+            return _Field(_STRINGS, _string_check(least or 0, most or sys.maxsize, pattern))
         case declared.IntType(ge=lowest, le=highest):
             assert lowest is not None
             assert highest is not None
@@ -67,10 +67,13 @@ def _field(kind: declared.Type) -> _Field:
     raise TypeError(f"no check for a field of type {kind}")
 
 
-def _string_fits(value: str, least: int, most: int | None, shape: re.Pattern[str] | None) -> bool:
-    if len(value) < least or (most is not None and len(value) > most) or _UNFIT.search(value) is not None:
-        return False
-    return shape is None or shape.fullmatch(value) is not None
+def _string_check(least: int, most: int, pattern: str | None) -> Callable[[str], bool]:
+    unfit, shape = _UNFIT.search, re.compile(pattern).fullmatch if pattern else None
+
+    def fits(value: str) -> bool:
+        return least <= len(value) <= most and unfit(value) is None and (shape is None or shape(value) is not None)
+
+    return fits
 
 
 def require(body: Mapping[str, Any], kind: type[Struct], within: str = "reqBody") -> None:
@@ -88,15 +91,19 @@ def require_one(body: Mapping[str, Any], name: str, within: str = "reqBody") -> 
 def read(body: Mapping[str, Any], kind: type[Body], within: str = "reqBody") -> Body:
     """Return a complete body by its declaration: first the types of all of its fields are checked (31), then their values (32)."""
     fields, _ = _fields(kind)
-    known = [(name, value, fields[name]) for name, value in body.items() if name in fields]
-    for name, value, field in known:
+    known = {}
+    for name, value in body.items():
+        field = fields.get(name)
+        if field is None:
+            continue  # nobody's field
         # By class and not by isinstance: true is no integer.
-        if type(value) not in field.kinds or (type(value) is list and not set(map(type, value)) <= _STRINGS):
+        if value.__class__ not in field.kinds or (value.__class__ is list and not set(map(type, value)) <= _STRINGS):
             raise Fault(Code.BODY_TYPE, "type", field=f"{within}.{name}", rule=RULES[name])
-    for name, value, field in known:
-        if not field.fits(value):
+        known[name] = value
+    for name, value in known.items():
+        if not fields[name].fits(value):
             raise wrong(name, within)
-    return kind(**{name: value for name, value, _ in known})
+    return kind(**known)
 
 
 def wrong(name: str, within: str = "reqBody") -> Fault:
