@@ -24,9 +24,9 @@ import apsw
 from anyio.lowlevel import checkpoint
 
 from wxrc_core.log import Entry, Lease, Member, Outcome, Owner, Recorded
-from wxrc_core.shard import SHARDS, evolve, stream_name
+from wxrc_core.shard import SHARDS, stream_name
 from wxrc_store._owner_lock import OwnerLock, holder
-from wxrc_store._rows import Tail, check_forgettable, check_shards, decode_rows, encode_batch
+from wxrc_store._rows import Tail, check_forgettable, check_shards, decode_rows, encode_batch, owner_of
 from wxrc_store._seal import Sealer
 from wxrc_store._sqlite_file import SETTING, SqliteFile, close, store_error
 from wxrc_store._sqlite_log import SqliteLog
@@ -244,7 +244,7 @@ class SqliteStore:
         owners = {}
         for shard, stream in enumerate(streams):
             last = found.get(stream)
-            member = evolve(None, last.event).member if last else ""
+            member = owner_of(last) if last else ""
             owners[shard] = Owner(last.version if last else 0, member, bool(member) and member == alive)
         return owners
 

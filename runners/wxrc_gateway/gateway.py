@@ -6,16 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Self, Unpack
 
 import anyio
 
 from wxrc_core import bot, channel, message, operation
-from wxrc_core.aggregate import Command, Event
+from wxrc_core.aggregate import Command
 from wxrc_core.boundary import checked_clock
 from wxrc_core.effects import Wake
 from wxrc_core.errors import Refusal, Unavailable
-from wxrc_core.log import Recorded
+from wxrc_core.log import Event, Recorded
 from wxrc_core.puppet import Capabilities
 from wxrc_core.view import View
 from wxrc_core.world import World
@@ -27,6 +27,7 @@ from wxrc_gateway._ownership import Ownership
 from wxrc_gateway._runtime import Runtime
 from wxrc_gateway._secrets import Secrets
 from wxrc_gateway._snapshots import WORTHWHILE, Snapshots
+from wxrc_gateway._terms import CallbackTerms, ChannelTerms, GrantTerms
 from wxrc_gateway.admin import SYSTEM_CHANCE, ChannelSecrets, PuppetKind
 from wxrc_http.port import MessageRecord
 from wxrc_store.memory import MemoryVault
@@ -188,7 +189,7 @@ class Gateway:
         )
         await self._runtime.ledger.reached(position)
 
-    async def add_channel(self, chid: str, **settings: Any) -> ChannelSecrets:
+    async def add_channel(self, chid: str, **settings: Unpack[ChannelTerms]) -> ChannelSecrets:
         """Make a channel (see `admin.add_channel` for the settings).
 
         Raises:
@@ -198,7 +199,7 @@ class Gateway:
         await self._runtime.ledger.reached(made.position)
         return made
 
-    async def grant_bot(self, chid: str, botcode: str, **terms: Any) -> None:
+    async def grant_bot(self, chid: str, botcode: str, **terms: Unpack[GrantTerms]) -> None:
         """Let a channel use a bot (see `wxrc_core.channel.BotGranted` for the terms); the terms hold when this returns.
 
         Raises:
@@ -207,7 +208,7 @@ class Gateway:
         granted = channel.BotGranted(at=self.clock(), botcode=botcode, **terms)
         await self._runtime.ledger.reached(await admin.grant_bot(self.store, chid, granted))
 
-    async def move_callback(self, chid: str, callback_url: str, **terms: Any) -> None:
+    async def move_callback(self, chid: str, callback_url: str, **terms: Unpack[CallbackTerms]) -> None:
         """Have a channel's callbacks go elsewhere (see `wxrc_core.channel.CallbackMoved` for the terms).
 
         Raises:

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from wxrc_core import bot, message, pace
-from wxrc_core.log import Recorded
+from wxrc_core.log import Recorded, event_as
 from wxrc_core.puppet import Accepted, NotConnected, NotSent, RoomMissing
 from wxrc_simulation.promises_facts import FINAL, Facts, MessageFacts
 from wxrc_simulation.records import HandOver
@@ -21,8 +21,15 @@ def check_5(facts: Facts) -> Iterator[str]:
         for hand_over in hand_overs:
             if claim is None or claim.position > hand_over.log_end:
                 yield f"message {msgid} was handed over before its attempt {attempt} was durable"
-            elif (claim.event.room_id, facts.messages[msgid].queued.text) != (hand_over.room_id, hand_over.text):
+            elif (event_as(message.MessageAttempted, claim).room_id, facts.messages[msgid].queued.text) != (
+                hand_over.room_id,
+                hand_over.text,
+            ):
                 yield f"message {msgid} was handed over with another text or to another room than was claimed"
+
+
+def _room_id(claim: Recorded) -> str:
+    return event_as(message.MessageAttempted, claim).room_id
 
 
 def check_6(facts: Facts) -> Iterator[str]:
@@ -62,7 +69,7 @@ def check_6(facts: Facts) -> Iterator[str]:
 
 def _late_hand_over(facts: Facts, each: MessageFacts, claim: Recorded) -> Iterator[str]:
     """Check that what was claimed is handed over while the claim is open, not after it came to its end."""
-    for hand_over in facts.handed.get((each.msgid, claim.event.attempt), ()):
+    for hand_over in facts.handed.get((each.msgid, event_as(message.MessageAttempted, claim).attempt), ()):
         if claim.position <= hand_over.log_end and each.state_at(hand_over.log_end) != "attempted":
             yield f"message {each.msgid} was handed over when it was {each.state_at(hand_over.log_end)}"
 
@@ -133,6 +140,7 @@ def _not_found(facts: Facts, each: MessageFacts, recorded: Recorded) -> Iterator
     if since is None or not complete:
         yield f"message {each.msgid}: its room was called missing while the list was not known to be complete"
         return
+    assert isinstance(since.event, _UP)
     wxid = since.event.wxid
     begin = facts.durable_at(since.position) - TELLING_MS
     if _there_all_the_time(facts, wxid, queued, begin, facts.durable_at(recorded.position)):
@@ -195,7 +203,7 @@ def check_10(facts: Facts) -> Iterator[str]:
         rooms = _rooms(known)
         for older in by_bot[botcode]:
             if older.msgid < msgid and _goes_before(facts, older, claim, rooms):
-                yield f"message {msgid} was claimed for room {claim.event.room_id} before message {older.msgid}, which was accepted earlier"
+                yield f"message {msgid} was claimed for room {_room_id(claim)} before message {older.msgid}, which was accepted earlier"
     for hand_over in facts.run.handed:
         yield from _fit(facts, hand_over)
 
@@ -233,7 +241,7 @@ def _goes_before(facts: Facts, older: MessageFacts, claim: Recorded, rooms: dict
     seen = min(facts.seen(claim.position), claim.position - 1)
     if older.state_at(seen) != "queued" or older.state_at(claim.position) != "queued":
         return False
-    queued, room_id = older.queued, claim.event.room_id
+    queued, room_id = older.queued, _room_id(claim)
     if queued.expires_at is not None and claim.event.at >= queued.expires_at:
         return False
     account = _account(facts, older)
