@@ -283,6 +283,19 @@ class Forget:
 
 
 @frozen
+class Probe:
+    """Write something that nobody reads, to prove that it can be done."""
+
+    def streams(self) -> Iterable[str]:
+        """See `Work.streams`."""
+        return ()
+
+    def run(self, transaction: Transaction) -> None:
+        """See `Work.run`."""
+        transaction.connection.execute("INSERT OR REPLACE INTO setting VALUES ('probed', ?)", (transaction.head,))
+
+
+@frozen
 class RaiseSetting:
     """Raise a number that belongs to the log."""
 

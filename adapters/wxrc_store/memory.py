@@ -195,6 +195,10 @@ class MemoryStore:
             await self._news.wait()
             self._check_open()
 
+    async def probe(self) -> None:
+        """See `Store.probe`."""
+        await self._turn()
+
     # -- ownership --------------------------------------------------------------------------------------------------------------
 
     async def join(self, name: str) -> Member:

@@ -37,6 +37,7 @@ from wxrc_store._sqlite_works import (
     Keep,
     KeepChunk,
     KeepSnapshot,
+    Probe,
     RaiseSetting,
     Take,
     Work,
@@ -183,6 +184,10 @@ class SqliteStore:
     async def changed(self, after: int) -> None:
         """See `Store.changed`."""
         await self._writer.changed(after)
+
+    async def probe(self) -> None:
+        """See `Store.probe`. It writes one page, in the same way as an append, and looks at the files before and after it."""
+        await self._submit(Probe())
 
     # -- ownership --------------------------------------------------------------------------------------------------------------
 
