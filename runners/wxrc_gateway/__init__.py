@@ -10,7 +10,18 @@ claims it and hands it to the puppet that `_client` runs, `_callbacks` tells the
 `_ownership` says which bots are ours.
 """
 
+from wxrc_gateway._health import Health, NotEntered
 from wxrc_gateway.admin import ChannelSecrets, PuppetKind, add_bot, add_channel, grant_bot, move_callback
 from wxrc_gateway.gateway import Gateway
 
-__all__ = ["ChannelSecrets", "Gateway", "PuppetKind", "add_bot", "add_channel", "grant_bot", "move_callback"]
+__all__ = [
+    "ChannelSecrets",
+    "Gateway",
+    "Health",
+    "NotEntered",
+    "PuppetKind",
+    "add_bot",
+    "add_channel",
+    "grant_bot",
+    "move_callback",
+]

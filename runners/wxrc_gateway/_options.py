@@ -16,6 +16,7 @@ class Options(Struct, frozen=True):
     send_limit_s: Annotated[float, Meta(gt=0, le=3600)]
     drain_limit_s: Annotated[float, Meta(ge=0, le=3600)]
     passive: bool
+    probe_every_s: Annotated[float, Meta(gt=0, le=3600)]
 
 
 class TextArguments(Struct, frozen=True):

@@ -21,8 +21,8 @@ from wxrc_service.app import qr_terminal
 from wxrc_service.cli_maintenance import prune_command, verify_command
 from wxrc_service.cli_run import attached, opened, run
 from wxrc_service.data import DataDir, opened_world
-from wxrc_service.options import data_option, serve_options
-from wxrc_service.puppets import NAMES, simulator_kind, wechaty_kind
+from wxrc_service.options import data_option, serve_options, simulator_hosts_option, simulator_options
+from wxrc_service.puppets import NAMES, kind_named
 from wxrc_service.serve import Settings, serve
 from wxrc_store.sqlite import SqliteStore
 
@@ -48,15 +48,35 @@ def main() -> None:
 
 @main.command("serve")
 @serve_options
-def serve_command(data: Path, host: str, port: int, public_url: str, answer_wait_ms: int) -> None:
+@simulator_options
+def serve_command(
+    data: Path,
+    host: str,
+    port: int,
+    public_url: str,
+    answer_wait_ms: int,
+    simulator: bool | None,
+    simulator_hosts: tuple[str, ...],
+) -> None:
     """Run the service until it is told to stop (SIGTERM, Ctrl-C); then finish what is under way."""
-    settings = Settings(data=DataDir(data), host=host, port=port, public_url=public_url, answer_wait_ms=answer_wait_ms)
+    settings = Settings(
+        data=DataDir(data),
+        host=host,
+        port=port,
+        public_url=public_url,
+        answer_wait_ms=answer_wait_ms,
+        simulator=simulator,
+        simulator_hosts=simulator_hosts,
+    )
     run(lambda: serve(settings, lambda _, url: click.echo(f"wxrc serves {url} on {data}")))
 
 
 @main.command("demo")
 @serve_options
-def demo_command(data: Path, host: str, port: int, public_url: str, answer_wait_ms: int) -> None:
+@simulator_hosts_option
+def demo_command(
+    data: Path, host: str, port: int, public_url: str, answer_wait_ms: int, simulator_hosts: tuple[str, ...]
+) -> None:
     """Run the service with channel and bot `demo`, the simulator, and a receiver that prints the callbacks."""
     receiver = demonstration.DemoReceiver(click.echo)
     settings = Settings(
@@ -65,6 +85,8 @@ def demo_command(data: Path, host: str, port: int, public_url: str, answer_wait_
         port=port,
         public_url=public_url,
         answer_wait_ms=answer_wait_ms,
+        simulator=True,
+        simulator_hosts=simulator_hosts,
         extra=(receiver.route,),
     )
 
@@ -207,7 +229,7 @@ def bot_add(data: Path, botcode: str, puppet: str, options: dict[str, str], chid
             if chid is not None and not await store.read(channel.stream_name(chid)):
                 raise Refusal(f"there is no channel '{chid}'; make it first: wxrc channel add {chid} --callback URL")
             with opened_world(DataDir(data).world) as world:
-                kind = simulator_kind(world) if puppet == "simulator" else wechaty_kind()
+                kind = kind_named(puppet, world)
                 await add_bot(store, store.vault, botcode, puppet, kind, at=wall_clock(), options=options, pace=pace)
             if chid is not None:
                 await grant_bot(store, chid, channel.BotGranted(at=wall_clock(), botcode=botcode))

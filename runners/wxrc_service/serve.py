@@ -4,7 +4,7 @@ import gc
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 
 import anyio
 import uvicorn
@@ -13,8 +13,8 @@ from attrs import field, frozen
 from starlette.routing import BaseRoute
 
 from wxrc_core.errors import WxrcError
-from wxrc_gateway import Gateway
-from wxrc_service.app import App
+from wxrc_gateway import Gateway, NotEntered
+from wxrc_service.app import wxrc_app
 from wxrc_service.data import DataDir, opened_world
 from wxrc_service.puppets import kinds
 from wxrc_store.sqlite import SqliteStore
@@ -31,6 +31,9 @@ class Settings:
         public_url: How browsers reach it; empty = by host and port.
         answer_wait_ms: How long an answer waits for a message's end (ms).
         drain_limit_s: How long going down waits for what is under way (seconds).
+        simulator: Whether the simulator's pages are served; None = where a simulated bot exists. False: no simulated bot runs either.
+        simulator_hosts: Host names that they answer to besides those of loopback.
+        extra: Further routes.
     """
 
     data: DataDir
@@ -39,6 +42,8 @@ class Settings:
     public_url: str = ""
     answer_wait_ms: int = 300
     drain_limit_s: float = 10.0
+    simulator: bool | None = None
+    simulator_hosts: Sequence[str] = ()
     extra: Sequence[BaseRoute] = field(default=())
 
 
@@ -78,14 +83,29 @@ async def service(settings: Settings) -> AsyncIterator[tuple[Gateway, str]]:
         port = listener.getsockname()[1]
         shown = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 - compared, not bound
         url = settings.public_url.rstrip("/") or f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
-        with settings.data.held(url), opened_world(settings.data.world) as world:
+        with settings.data.held(url), ExitStack() as stack:
+            world = None if settings.simulator is False else stack.enter_context(opened_world(settings.data.world))
             gateway = Gateway(
                 store=SqliteStore(settings.data.log),
-                puppets=kinds(world),
+                puppets=await kinds(world),
                 public_url=url,
                 drain_limit_s=settings.drain_limit_s,
             )
-            app = App(gateway, world, answer_wait_ms=settings.answer_wait_ms, extra=settings.extra)
+
+            def simulates() -> bool:
+                with suppress(NotEntered):  # until the log is read, nobody knows of a bot
+                    bots = gateway.view.bots.values()
+                    return settings.simulator or any(each.state.added.puppet == "simulator" for each in bots)
+                return False
+
+            app = wxrc_app(
+                gateway,
+                answer_wait_ms=settings.answer_wait_ms,
+                simulator=world,
+                simulator_hosts=settings.simulator_hosts,
+                simulator_when=simulates,
+                extra=settings.extra,
+            )
             config = uvicorn.Config(
                 app,
                 # Access logs would hold message texts (GET carries them in the query).
