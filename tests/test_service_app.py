@@ -37,9 +37,18 @@ def with_root_path(app: ASGIApp, root_path: str) -> ASGIApp:
     return rooted
 
 
-def fastapi(app: ASGIApp, root_path: str = "") -> ASGIApp:
+def with_bare_root_path(app: ASGIApp, root_path: str) -> ASGIApp:
+    """Name a prefix that the proxy has stripped, as FastAPI's own `root_path` does: the path is left as it came."""
+
+    async def rooted(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, "root_path": root_path}, receive, send)
+
+    return rooted
+
+
+def fastapi(app: ASGIApp) -> ASGIApp:
     """Mount it in a FastAPI application."""
-    outer = FastAPI(root_path=root_path)
+    outer = FastAPI()
     outer.mount("/wechat", app)
     return outer
 
@@ -68,7 +77,7 @@ PLACES = {
     ),
     "under api": Place(lambda app: Starlette(routes=[Mount("/api", app)]), "/api", "/api"),
     "server's root path": Place(lambda app: with_root_path(app, "/x"), "", "/x"),
-    "FastAPI behind a prefix": Place(lambda app: fastapi(app, "/x"), "/wechat", "/x/wechat"),
+    "FastAPI behind a prefix": Place(lambda app: with_bare_root_path(fastapi(app), "/x"), "/wechat", "/x/wechat"),
     "mounted, server's root path": Place(
         lambda app: with_root_path(Starlette(routes=[Mount("/wechat", app)]), "/x"), "/wechat", "/x/wechat"
     ),
