@@ -22,6 +22,7 @@ from wxrc_service.cli_maintenance import prune_command, verify_command
 from wxrc_service.cli_run import attached, opened, run
 from wxrc_service.data import DataDir, opened_world
 from wxrc_service.options import data_option, serve_options, simulator_hosts_option, simulator_options
+from wxrc_service.output import open_standard_streams, say
 from wxrc_service.puppets import NAMES, kind_named
 from wxrc_service.serve import Settings, serve
 from wxrc_store.sqlite import SqliteStore
@@ -33,6 +34,8 @@ LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 @click.version_option(package_name="wxrc")
 def main() -> None:
     """WXRC: WeChat bots at the service of business systems."""
+    open_standard_streams()
+    logging.raiseExceptions = False  # a log line that cannot be written is lost, and not a traceback
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # What a terminal has no characters for must not stop anything.
@@ -68,7 +71,7 @@ def serve_command(
         simulator=simulator,
         simulator_hosts=simulator_hosts,
     )
-    run(lambda: serve(settings, lambda _, url: click.echo(f"wxrc serves {url} on {data}")))
+    run(lambda: serve(settings, lambda _, url: say(f"wxrc serves {url} on {data}")))
 
 
 @main.command("demo")
@@ -78,7 +81,7 @@ def demo_command(
     data: Path, host: str, port: int, public_url: str, answer_wait_ms: int, simulator_hosts: tuple[str, ...]
 ) -> None:
     """Run the service with channel and bot `demo`, the simulator, and a receiver that prints the callbacks."""
-    receiver = demonstration.DemoReceiver(click.echo)
+    receiver = demonstration.DemoReceiver(say)
     settings = Settings(
         data=DataDir(data),
         host=host,
@@ -92,7 +95,7 @@ def demo_command(
 
     async def ready(gateway: Gateway, url: str) -> None:
         await demonstration.set_up(gateway, url, receiver)
-        click.echo(demonstration.guide(gateway, url, receiver.key))
+        say(demonstration.guide(gateway, url, receiver.key))
 
     run(lambda: serve(settings, ready))
 

@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute
 
 from wxrc_core.errors import WxrcError
 from wxrc_gateway import Gateway, NotEntered
+from wxrc_service import descriptors
 from wxrc_service.app import wxrc_app
 from wxrc_service.data import DataDir, opened_world
 from wxrc_service.puppets import kinds
@@ -64,7 +65,8 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.listen(2048)
     except OSError as error:
         raise WxrcError(
-            f"cannot listen on {host} port {port}: {error.strerror}; choose another --host or --port"
+            f"cannot listen on {host} port {port}: {error.strerror}; choose another --port or --host"
+            " (WXRC_PORT, WXRC_HOST, or port and host in wxrc.toml)"
         ) from error
     return listener
 
@@ -79,6 +81,7 @@ async def service(settings: Settings) -> AsyncIterator[tuple[Gateway, str]]:
         WxrcError: It cannot run; the sentence says why.
     """
     settings.data.make()
+    descriptors.raise_limit()
     with _listen(settings.host, settings.port) as listener:
         port = listener.getsockname()[1]
         shown = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 - compared, not bound
@@ -127,6 +130,7 @@ async def service(settings: Settings) -> AsyncIterator[tuple[Gateway, str]]:
                         stopped.set()
 
                 tasks.start_soon(run_server)
+                tasks.start_soon(descriptors.watch)
                 try:
                     async with gateway:
                         yield gateway, url
@@ -135,10 +139,11 @@ async def service(settings: Settings) -> AsyncIterator[tuple[Gateway, str]]:
                     server.should_exit = True
                     with anyio.move_on_after(5, shield=True):
                         await stopped.wait()
+                    tasks.cancel_scope.cancel()
 
 
 async def serve(settings: Settings, ready: Callable[[Gateway, str], object]) -> None:
-    """Run the service until SIGTERM or SIGINT, then drain it.
+    """Run the service until SIGTERM, SIGINT or SIGHUP, then drain it. Under `nohup` SIGHUP is left ignored.
 
     Args:
         settings: How it runs.
@@ -147,7 +152,9 @@ async def serve(settings: Settings, ready: Callable[[Gateway, str], object]) -> 
     stop, up = anyio.Event(), False
 
     async def listen(*, task_status: TaskStatus[None]) -> None:
-        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        # A terminal that is closed is no reason to be killed in the middle; under nohup it is none to end at all.
+        hangup = [signal.SIGHUP] if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN else []
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, *hangup) as signals:
             task_status.started()
             async for _ in signals:
                 stop.set()
