@@ -188,13 +188,14 @@ def mount(stack: ExitStack, folder: Path, options: str) -> None:
 
 def fill(path: Path) -> None:
     """Write until the disk is full."""
-    with path.open("wb") as file:
-        try:
-            while True:
-                file.write(bytes(4096))
-                file.flush()
-        except OSError:
-            return
+    file = os.open(path, os.O_WRONLY | os.O_CREAT)
+    try:
+        while True:
+            os.write(file, bytes(4096))
+    except OSError:
+        return
+    finally:
+        os.close(file)
 
 
 def test_descriptors_used_up(service: Service) -> None:

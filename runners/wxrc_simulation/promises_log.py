@@ -117,6 +117,8 @@ def _fenced_for(facts: Facts, recorded: Recorded, author: str) -> str:
     msgid = facts.streams[recorded.stream][0].position
     if facts.by_operator(facts.messages[msgid]) and isinstance(event, message.MessageRequeued | message.MessageFailed):
         return ""  # an operator's word
+    if isinstance(event, message.MessageInDoubt) and "an operator has looked" in event.detail:
+        return ""  # the same, about a message of which an earlier attempt may have arrived
     if recorded.stream in facts.run.cancelled and isinstance(event, message.MessageInDoubt):
         return ""  # a cancelled message that may have arrived before
     if not isinstance(event, message.MessageAttempted):
