@@ -16,9 +16,9 @@ from collections.abc import Callable
 from typing import Any
 
 from wxrc_core import aggregate, message
-from wxrc_core.aggregate import Command, Event, State
+from wxrc_core.aggregate import Command, State
 from wxrc_core.effects import Claim, Post, Wake
-from wxrc_core.log import Recorded
+from wxrc_core.log import Event, Recorded
 from wxrc_core.puppet import (
     NotSent,
     Rejected,

@@ -65,6 +65,16 @@ def empty_wal(path: Path) -> None:
     os.truncate(wal(path), 0)
 
 
+def cut_file(path: Path) -> None:
+    """Cut the database short, in the middle."""
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def remove_folder(path: Path) -> None:
+    """Remove the folder with everything in it."""
+    shutil.rmtree(path.parent)
+
+
 TAKEN = pytest.mark.parametrize(
     ("take", "sentence"),
     [
@@ -74,6 +84,8 @@ TAKEN = pytest.mark.parametrize(
         (replace_wal, "was replaced while it was in use"),
         (empty_file, "was emptied while it was in use"),
         (empty_wal, "was emptied while it was in use"),
+        (cut_file, "was cut short while it was in use"),
+        (remove_folder, "was removed while it was in use"),
     ],
 )
 
@@ -89,6 +101,7 @@ async def test_an_append_notices(path: Path, take: Callable[[Path], None], sente
             store.append([Entry("t", 0, [queued()])]),
             store.read("s"),
             store.vault.put("name", b"secret"),
+            store.probe(),
             store.changed(1),
         ):
             with pytest.raises(StoreError, match=sentence):

@@ -116,7 +116,7 @@ async def test_the_file(path: Path) -> None:
         numbers = reader.pragma("journal_mode"), reader.pragma("application_id"), reader.pragma("user_version")
     reader.close()
 
-    assert dict.fromkeys(["events.db", "events.db-wal", "events.db-shm", "vault.key"], 0o600) == modes
+    assert dict.fromkeys(["events.db", "events.db-wal", "events.db-shm", "events.db.head", "vault.key"], 0o600) == modes
     assert ("wal", 0x57585243, 2) == numbers
     assert not path.with_name("events.db-wal").exists()  # what was in it is in the file
 

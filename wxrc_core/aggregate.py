@@ -8,17 +8,8 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias, get_args
 
 from wxrc_core import bot, channel, delivery, inbound, message, operation, shard
-from wxrc_core.log import Recorded
+from wxrc_core.log import Event, Recorded
 
-Event: TypeAlias = (
-    bot.BotEvent
-    | channel.ChannelEvent
-    | delivery.DeliveryEvent
-    | inbound.InboundEvent
-    | message.MessageEvent
-    | operation.OperationEvent
-    | shard.ShardEvent
-)
 Command: TypeAlias = (
     bot.Command | channel.Command | delivery.Command | inbound.Command | message.Command | operation.Command
 )

@@ -14,8 +14,9 @@ from typing import Any, TypeAlias
 import attrs
 import msgspec
 
-from wxrc_core.aggregate import EVENTS, Event
+from wxrc_core.aggregate import EVENTS
 from wxrc_core.errors import InvalidValue, WxrcError
+from wxrc_core.log import Event
 from wxrc_core.table import event_name
 
 

@@ -96,7 +96,7 @@ class DeliveryQueues:
 
     def fold(self, recorded: Recorded, mono: int) -> Sequence[WakeDeliveries]:
         """Take in an event of a delivery about this bot."""
-        event: DeliveryEvent = recorded.event
+        event: DeliveryEvent = recorded.event  # type: ignore[assignment]  # a delivery's stream has no others
         stream, cause = recorded.stream, delivery.cause(recorded.stream)
         place = self._places.get(stream)
         if place is None:

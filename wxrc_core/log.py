@@ -5,12 +5,20 @@ numbers the events of the whole log, 1..n without a gap, in the order in which t
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, TypeVar
 
 from attrs import frozen
 
-Event: TypeAlias = Any
-"""Any of the frozen attrs classes that `wxrc_core.codec` lists."""
+from wxrc_core.bot import BotEvent
+from wxrc_core.channel import ChannelEvent
+from wxrc_core.delivery import DeliveryEvent
+from wxrc_core.inbound import InboundEvent
+from wxrc_core.message import MessageEvent
+from wxrc_core.operation import OperationEvent
+from wxrc_core.shard import ShardEvent
+
+Event: TypeAlias = BotEvent | ChannelEvent | DeliveryEvent | InboundEvent | MessageEvent | OperationEvent | ShardEvent
+"""Everything that can stand in the log: what `Recorded.event` is. `match` on it, or ask with `isinstance`."""
 
 
 class Recorded(NamedTuple):
@@ -20,6 +28,16 @@ class Recorded(NamedTuple):
     stream: str
     version: int
     event: Event
+
+
+E = TypeVar("E")
+
+
+def event_as(kind: type[E], recorded: Recorded) -> E:
+    """Return the event as one of this class, where the stream and version say that it is: a message's first event is `MessageQueued`."""
+    event = recorded.event
+    assert isinstance(event, kind), f"{recorded.stream} has {type(event).__name__} where {kind.__name__} belongs"
+    return event
 
 
 class Fence(NamedTuple):

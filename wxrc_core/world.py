@@ -8,7 +8,7 @@ more event of its stream is folded, `recall` takes in its history again.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import get_args
+from typing import cast, get_args
 
 from wxrc_core import bot, inbound, message
 from wxrc_core.bot import BotEvent
@@ -80,7 +80,8 @@ class World:
         version = 0
         for recorded in history:
             if recorded.position <= self.position:
-                state, version = message.evolve(state, recorded.event), recorded.version
+                event = cast("MessageEvent", recorded.event)  # a message's stream has no others
+                state, version = message.evolve(state, event), recorded.version
         msgid, _ = self.doubts.pop(stream)
         assert state is not None, "a message in doubt has a history"
         self.messages[stream] = StreamState(state, version, msgid)

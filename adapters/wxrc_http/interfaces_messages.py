@@ -226,7 +226,7 @@ async def msg_cancel(call: Call) -> Answer:
     record = _own(call, await call.backend.message(msgid))
     await call.backend.operate(call.stream, cancel_accepted(call))
     try:
-        record = await call.backend.cancel_message(msgid)
+        record = await call.backend.cancel(msgid)
     except Refusal:
         raise Fault(Code.CANNOT, "too late to cancel", state=str(record.message.state)) from None
     return _sentence(record.message), _end_fields(record)

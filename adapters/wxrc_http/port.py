@@ -79,7 +79,7 @@ class Backend(Protocol):
             Unavailable: Nothing was promised (503, code 22).
         """
 
-    async def cancel_message(self, msgid: int) -> MessageRecord:
+    async def cancel(self, msgid: int) -> MessageRecord:
         """Cancel a message that is queued, durably; return it as it is then. One that is cancelled already stays so.
 
         Raises:

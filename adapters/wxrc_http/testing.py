@@ -154,7 +154,7 @@ class FakeBackend:
         if len(self.log) > before:
             self.digits.append(digits)
 
-    async def cancel_message(self, msgid: int) -> MessageRecord:
+    async def cancel(self, msgid: int) -> MessageRecord:
         """Cancel the message with this number."""
         self.write(self.log[msgid - 1].stream, message.Cancel(at=self.now))
         record = await self.message(msgid)

@@ -10,7 +10,7 @@ import msgspec
 
 from wxrc_core.codec import UnknownEvent, decode, encode
 from wxrc_core.log import Appended, Entry, Fence, Outcome, Recorded
-from wxrc_core.shard import stream_name
+from wxrc_core.shard import ShardTaken, stream_name
 from wxrc_store.port import NewerEvents, StoreError
 
 Row: TypeAlias = tuple[int, str, int, str, int, bytes]
@@ -102,6 +102,11 @@ def check_forgettable(streams: Iterable[str]) -> None:
     for stream in streams:
         if stream.startswith(prefix):
             raise ValueError(f"The stream {stream} cannot be deleted: its version is the epoch of the shard.")
+
+
+def owner_of(last: Recorded) -> str:
+    """Return the member that owns a shard by the last event of its stream; empty = free."""
+    return last.event.member if isinstance(last.event, ShardTaken) else ""
 
 
 def decode_rows(rows: Sequence[Row]) -> list[Recorded]:

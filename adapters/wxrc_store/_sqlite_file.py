@@ -11,6 +11,7 @@ from pathlib import Path
 import apsw
 
 from wxrc_core.codec import known
+from wxrc_store._head_file import HeadFile
 from wxrc_store._rows import newer_events
 from wxrc_store._seal import Sealer, create_key, read_key
 from wxrc_store.port import StoreError
@@ -86,12 +87,14 @@ class SqliteFile:
         path: The file.
         lost: Why the file can no longer be used; None = it can. It stays so until the file is opened again.
         shards: Into how many shards the log is divided.
+        head: How far the log has come, kept beside it.
     """
 
     def __init__(self, path: Path, vault_key: bytes | None, busy_timeout: float, shards: int, vfs: str | None) -> None:
         self.path = path
         self.lost: StoreError | None = None
         self.shards = shards
+        self.head = HeadFile(path.with_name(f"{path.name}.head"))
         self._wal = path.with_name(f"{path.name}-wal")
         self._given = None if vault_key is None else Sealer(vault_key)
         self._busy_timeout = busy_timeout
@@ -115,6 +118,7 @@ class SqliteFile:
                 connection = self._connect(create=True)
                 kinds = self._kinds(connection)
                 sealer = self._sealer(connection)
+                self.head.check(connection.execute(HEAD).get or 0, self.path)
                 self.shards = connection.execute(SETTING, ("shards",)).get
                 self._remember(connection)
             except apsw.BusyError as error:
@@ -177,7 +181,9 @@ class SqliteFile:
                     self.lost = self._loss("was replaced")
                 elif not file.st_size or (wal.st_size < was_wal.st_size and self._cut_short(connection)):
                     self.lost = self._loss("was emptied")
-                elif wal.st_size != was_wal.st_size:
+                elif file.st_size < was_file.st_size:  # SQLite itself never shortens it, short of a VACUUM
+                    self.lost = self._loss("was cut short")
+                elif wal.st_size != was_wal.st_size or file.st_size != was_file.st_size:
                     self._seen = file, wal
         if self.lost is not None:
             raise StoreError(*self.lost.args)
@@ -274,6 +280,8 @@ class SqliteFile:
         found = connection.pragma("user_version")  # asked again: another process may have been faster
         if found == 0:
             connection.execute(SCHEMA)
+            if self._given is None:  # with a key of one's own nothing else tells that there was a log before
+                self.head.forget()
         for number in range(max(found, 1), FORMAT):
             connection.execute(MIGRATIONS[number])
         connection.execute("INSERT OR IGNORE INTO setting VALUES ('shards', ?)", (self.shards,))

@@ -24,6 +24,7 @@ class SqliteLog:
     def __init__(self, file: SqliteFile) -> None:
         self.file = file
         self._connection: apsw.Connection | None = None
+        self._head = 0  # the log's last position, as last seen
         self._kinds: set[tuple[str, int]] = set()  # what stands in `event_type`, as far as this process knows
 
     def open(self) -> Sealer:
@@ -52,6 +53,7 @@ class SqliteLog:
             self._drop()
             raise
         self._kinds |= kinds
+        self._note(transaction.head)
         return results, transaction.head
 
     def head(self) -> int:
@@ -59,7 +61,9 @@ class SqliteLog:
         try:
             connection = self.connected()
             self.file.check(connection)
-            return connection.execute(HEAD).get or 0
+            head = connection.execute(HEAD).get or 0
+            self._note(head)
+            return head
         except apsw.Error as error:
             self._drop()
             raise store_error(error, self.file.path) from error
@@ -69,7 +73,12 @@ class SqliteLog:
 
     def close(self) -> None:
         """See `Backend.close`. The last connection to close moves the write-ahead log into the file."""
+        self.file.head.note(self._head, now=True)
         self._drop()
+
+    def _note(self, head: int) -> None:
+        self._head = head
+        self.file.head.note(head)
 
     def connected(self) -> apsw.Connection:
         """Return the connection, opened anew after an error."""

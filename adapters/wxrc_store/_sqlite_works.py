@@ -14,8 +14,8 @@ from attrs import frozen
 
 from wxrc_core.codec import encode
 from wxrc_core.log import Appended, Conflict, Entry, Fence, Fenced, Lease, Outcome, Recorded
-from wxrc_core.shard import ShardFreed, ShardTaken, evolve, stream_name
-from wxrc_store._rows import SNAPSHOTS, EncodedEntry, Row, decode_rows
+from wxrc_core.shard import ShardFreed, ShardTaken, stream_name
+from wxrc_store._rows import SNAPSHOTS, EncodedEntry, Row, decode_rows, owner_of
 from wxrc_store._sqlite_file import HEAD
 
 VERSIONS = """
@@ -152,7 +152,7 @@ class Take:
         for shard in self.shards:
             stream = stream_name(shard)
             last = found.get(stream)
-            if last is not None and evolve(None, last.event).member == self.member:
+            if last is not None and owner_of(last) == self.member:
                 leases[shard] = Lease(Fence(shard, last.version), last.position)
                 continue
             epoch = transaction.versions[stream]
@@ -280,6 +280,19 @@ class Forget:
         )
         transaction.versions.update(dict.fromkeys(gone, 0))
         return len(gone)
+
+
+@frozen
+class Probe:
+    """Write something that nobody reads, to prove that it can be done."""
+
+    def streams(self) -> Iterable[str]:
+        """See `Work.streams`."""
+        return ()
+
+    def run(self, transaction: Transaction) -> None:
+        """See `Work.run`."""
+        transaction.connection.execute("INSERT OR REPLACE INTO setting VALUES ('probed', ?)", (transaction.head,))
 
 
 @frozen

@@ -12,8 +12,8 @@ import anyio
 from anyio.lowlevel import EventLoopToken, checkpoint, current_token
 
 from wxrc_core.log import Appended, Conflict, Entry, Event, Fence, Fenced, Lease, Member, Outcome, Owner, Recorded
-from wxrc_core.shard import SHARDS, ShardFreed, ShardTaken, evolve, stream_name
-from wxrc_store._rows import SNAPSHOTS, check_forgettable, check_shards, encode_batch
+from wxrc_core.shard import SHARDS, ShardFreed, ShardTaken, stream_name
+from wxrc_store._rows import SNAPSHOTS, check_forgettable, check_shards, encode_batch, owner_of
 from wxrc_store.media import MemoryMedia
 from wxrc_store.port import Lapsed, StoreError
 
@@ -91,7 +91,7 @@ class _Data:
         if not recorded:
             return "", Lease(Fence(shard, 0), 0)
         last = recorded[-1]
-        return evolve(None, last.event).member, Lease(Fence(shard, last.version), last.position)
+        return owner_of(last), Lease(Fence(shard, last.version), last.position)
 
 
 class MemoryStore:
@@ -198,6 +198,10 @@ class MemoryStore:
             self._data.watching[self] = None
             await self._news.wait()
             self._check_open()
+
+    async def probe(self) -> None:
+        """See `Store.probe`."""
+        await self._turn()
 
     # -- ownership --------------------------------------------------------------------------------------------------------------
 

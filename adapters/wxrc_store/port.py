@@ -75,6 +75,15 @@ class Store(Protocol):
             StoreError: The log cannot be reached just now.
         """
 
+    async def probe(self) -> None:
+        """Prove that an append would become durable now, by writing something that is no event and takes no position.
+
+        A gateway asks every second whether or not there is traffic, so it must cost no more than a small append.
+
+        Raises:
+            StoreError: It would not, or what was appended earlier is no longer there; the sentence says why.
+        """
+
     # -- ownership --------------------------------------------------------------------------------------------------------------
 
     async def join(self, name: str) -> Member:

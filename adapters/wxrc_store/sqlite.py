@@ -24,9 +24,9 @@ import apsw
 from anyio.lowlevel import checkpoint
 
 from wxrc_core.log import Entry, Lease, Member, Outcome, Owner, Recorded
-from wxrc_core.shard import SHARDS, evolve, stream_name
+from wxrc_core.shard import SHARDS, stream_name
 from wxrc_store._owner_lock import OwnerLock, holder
-from wxrc_store._rows import Tail, check_forgettable, check_shards, decode_rows, encode_batch
+from wxrc_store._rows import Tail, check_forgettable, check_shards, decode_rows, encode_batch, owner_of
 from wxrc_store._seal import Sealer
 from wxrc_store._sqlite_file import SETTING, SqliteFile, close, store_error
 from wxrc_store._sqlite_log import SqliteLog
@@ -37,6 +37,7 @@ from wxrc_store._sqlite_works import (
     Keep,
     KeepChunk,
     KeepSnapshot,
+    Probe,
     RaiseSetting,
     Take,
     Work,
@@ -187,6 +188,10 @@ class SqliteStore:
         """See `Store.changed`."""
         await self._writer.changed(after)
 
+    async def probe(self) -> None:
+        """See `Store.probe`. It writes one page, in the same way as an append, and looks at the files before and after it."""
+        await self._submit(Probe())
+
     # -- ownership --------------------------------------------------------------------------------------------------------------
 
     async def join(self, name: str) -> Member:
@@ -247,7 +252,7 @@ class SqliteStore:
         owners = {}
         for shard, stream in enumerate(streams):
             last = found.get(stream)
-            member = evolve(None, last.event).member if last else ""
+            member = owner_of(last) if last else ""
             owners[shard] = Owner(last.version if last else 0, member, bool(member) and member == alive)
         return owners
 

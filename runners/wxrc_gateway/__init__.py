@@ -10,7 +10,18 @@ It runs the same under asyncio and trio. To follow a message: `gateway`, `messag
 has the loops of one bot, `_ownership` says which bots are ours.
 """
 
+from wxrc_gateway._health import Health, NotEntered
 from wxrc_gateway.admin import ChannelSecrets, PuppetKind, add_bot, add_channel, grant_bot, move_callback
 from wxrc_gateway.gateway import Gateway
 
-__all__ = ["ChannelSecrets", "Gateway", "PuppetKind", "add_bot", "add_channel", "grant_bot", "move_callback"]
+__all__ = [
+    "ChannelSecrets",
+    "Gateway",
+    "Health",
+    "NotEntered",
+    "PuppetKind",
+    "add_bot",
+    "add_channel",
+    "grant_bot",
+    "move_callback",
+]

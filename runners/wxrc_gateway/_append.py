@@ -10,10 +10,10 @@ from typing import TypeAlias
 from attrs import frozen
 
 from wxrc_core import aggregate
-from wxrc_core.aggregate import Command, Event, State
+from wxrc_core.aggregate import Command, State
 from wxrc_core.effects import Decide
 from wxrc_core.errors import Refusal, WxrcError
-from wxrc_core.log import Appended, Entry, Fence, Fenced
+from wxrc_core.log import Appended, Entry, Event, Fence, Fenced
 from wxrc_store.port import Store
 
 log = logging.getLogger("wxrc.gateway")

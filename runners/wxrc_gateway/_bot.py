@@ -102,7 +102,7 @@ class OwnedBot:
                 recorded = await runtime.ledger.execute_all(steps, self._fence)
                 self.callbacks.recorded(outcomes)
             except Unavailable as error:
-                log.warning("bot %s: the store is unavailable, retrying: %s", world.botcode, error)
+                log.info("bot %s: the store is unavailable, retrying: %s", world.botcode, error)
                 recorded = False
             finally:
                 runtime.end()

@@ -9,7 +9,7 @@ from wxrc_store.port import Store
 
 
 class EventStream:
-    """The log as an async iterator. Not a generator: it may be left at any time, and needs no closing."""
+    """The log as an async iterator, which ends with its gateway. Not a generator: it may be left at any time, and needs no closing."""
 
     def __init__(self, store: Store, ledger: Ledger, position: int) -> None:
         self._store, self._ledger, self._position = store, ledger, position
@@ -20,7 +20,9 @@ class EventStream:
 
     async def __anext__(self) -> Recorded:
         while not self._page:
-            while (behind := self._ledger.world.position - self._position) <= 0:
+            while (behind := self._ledger.world.position - self._position) <= 0 or self._ledger.closed:
+                if self._ledger.closed:
+                    raise StopAsyncIteration
                 await self._ledger.progressed()
             self._page.extend(await self._store.read_all(self._position, min(1_000, behind)))
         recorded = self._page.popleft()

@@ -47,11 +47,13 @@ class Ledger:
     Attributes:
         world: The fold, up to `world.position`.
         read_error: Why the log cannot be read just now; empty = it can.
+        closed: Nothing is folded any more.
     """
 
     def __init__(self, store: Store, wake: Callable[[Recorded, Sequence[Wake]], None]) -> None:
         self.world = World()
         self.read_error = ""
+        self.closed = False
         self._store, self._wake = store, wake
         self._progress = anyio.Event()
         self._endings: dict[str, Ending] = {}
@@ -92,7 +94,7 @@ class Ledger:
                 raise
             except Unavailable as error:
                 if not self.read_error:
-                    log.warning("the log cannot be read: %s", error)
+                    log.info("the log cannot be read: %s", error)
                 self.read_error = str(error)
                 await anyio.sleep(1)
                 continue
@@ -114,7 +116,14 @@ class Ledger:
     async def reached(self, position: int) -> None:
         """Wait until the log is folded up to this position."""
         while self.world.position < position:
+            if self.closed:
+                raise Unavailable("the gateway was left meanwhile; what was written stands in the log")
             await self._progress.wait()
+
+    def close(self) -> None:
+        """Wake everybody who waits for something more: nothing comes any more."""
+        self.closed = True
+        self._progress.set()
 
     # -- waiting for a message's end --------------------------------------------------------------------------------------------
 

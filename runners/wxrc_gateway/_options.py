@@ -1,5 +1,6 @@
 """What an embedding program passes: the options of a gateway and the arguments of its calls, checked by their declared types."""
 
+import re
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -16,6 +17,7 @@ class Options(Struct, frozen=True):
     send_limit_s: Annotated[float, Meta(gt=0, le=3600)]
     drain_limit_s: Annotated[float, Meta(ge=0, le=3600)]
     passive: bool
+    probe_every_s: Annotated[float, Meta(gt=0, le=3600)]
 
 
 class TextArguments(Struct, frozen=True):
@@ -69,7 +71,8 @@ def checked(kind: type[Wanted], call: str, **values: object) -> Wanted:
         msgspec.json.encode(found)  # a lone surrogate is no text
     except msgspec.ValidationError as error:
         what, _, where = str(error).partition(" - at `$.")
-        raise InvalidValue(f"{where.rstrip('`') or 'a value'} of {call}: {what[:1].lower()}{what[1:]}") from None
+        field = where.rstrip("`") or "a value"
+        raise InvalidValue(f"{field} of {call} {_sentence(field.partition('[')[0], what)}") from None
     except UnicodeEncodeError:
         field = next(name for name, value in values.items() if not _is_text(value))
         raise InvalidValue(f"{field} of {call} must be proper text, without bytes that are no characters") from None
@@ -77,6 +80,36 @@ def checked(kind: type[Wanted], call: str, **values: object) -> Wanted:
         if "\0" in "".join(value if isinstance(value, tuple | list) else [value] if isinstance(value, str) else []):
             raise InvalidValue(f"{name} of {call} must not have a NUL in it")
     return found
+
+
+_FORMS = {"public_url": "start with http:// or https://", "txcode": "consist of visible ASCII characters"}
+"""What the patterns above mean."""
+
+_WORDS = {
+    "str": "a text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "True or False",
+    "array": "a sequence",
+    "null": "None",
+}
+_BOUNDS = {">": "more than", ">=": "at least", "<": "less than", "<=": "at most"}
+
+
+def _sentence(field: str, said: str) -> str:
+    """Return what would be right, in words, from what msgspec says of a field."""
+    if "matching regex" in said:
+        return f"must {_FORMS[field]}"
+    if length := re.fullmatch(r"Expected `\w+` of length (>=|<=) (\d+)", said):
+        return (
+            "must not be empty" if length[2] == "1" else f"must have {_BOUNDS[length[1]]} {int(length[2]):,} characters"
+        )
+    if bound := re.fullmatch(r"Expected `\w+` (>=?|<=?) ([\d.]+)", said):
+        return f"must be {_BOUNDS[bound[1]]} {float(bound[2]):g}"
+    if kind := re.fullmatch(r"Expected `([^`]+)`, got `([^`]+)`", said):
+        wanted = " or ".join(_WORDS.get(each, each) for each in kind[1].split(" | "))
+        return f"must be {wanted}, not {_WORDS.get(kind[2], kind[2])}"
+    return f"cannot be used: {said[:1].lower()}{said[1:]}"
 
 
 def _is_text(value: object) -> bool:

@@ -80,7 +80,7 @@ class Ownership:
                 self._lose_all()
                 continue
             except Unavailable as error:
-                log.warning("the membership could not be renewed: %s", error)
+                log.info("the membership could not be renewed: %s", error)
                 await anyio.sleep(min(RETRY_S, runtime.store.lifetime / HEARTBEATS / 2))
                 continue
             await self._changed.wait(int(runtime.store.lifetime * 1000 / HEARTBEATS))

@@ -81,7 +81,7 @@ async def submit_digits(runtime: Runtime, stream: str, accepted: OperationAccept
 
 
 async def cancel(runtime: Runtime, msgid: int) -> MessageRecord:
-    """Cancel a queued message (see `wxrc_http.port.Backend.cancel_message`)."""
+    """Cancel a queued message (see `wxrc_http.port.Backend.cancel`)."""
     record = await message_at(runtime, msgid)
     if record is None:
         raise Refusal(f"there is no message {msgid}")

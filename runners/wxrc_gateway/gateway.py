@@ -1,29 +1,30 @@
 """The gateway: what applications embed and what the HTTP service calls (it is the `wxrc_http.port.Backend`)."""
 
 import random
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self, Unpack
 
 import anyio
 import attrs
 
 from wxrc_core import bot, channel, message, operation
-from wxrc_core.aggregate import Command, Event
+from wxrc_core.aggregate import Command
 from wxrc_core.boundary import checked_clock
 from wxrc_core.content import Image, check_image
 from wxrc_core.effects import Wake
-from wxrc_core.errors import Refusal, Unavailable
-from wxrc_core.log import Recorded
+from wxrc_core.errors import Refusal
+from wxrc_core.log import Event, Recorded
 from wxrc_core.puppet import Capabilities
 from wxrc_core.view import View
 from wxrc_core.world import World
 from wxrc_gateway import _requests, admin
+from wxrc_gateway._clock import wall_clock as wall_clock
 from wxrc_gateway._event_stream import EventStream
+from wxrc_gateway._health import UNAVAILABLE, Health, Lifecycle, NotEntered, StoreWatch
 from wxrc_gateway._ledger import Ledger
 from wxrc_gateway._media_folder import MediaFolder
 from wxrc_gateway._options import Options, checked
@@ -31,6 +32,7 @@ from wxrc_gateway._ownership import Ownership
 from wxrc_gateway._runtime import Runtime
 from wxrc_gateway._secrets import Secrets
 from wxrc_gateway._snapshots import WORTHWHILE, Snapshots
+from wxrc_gateway._terms import CallbackTerms, ChannelTerms, GrantTerms
 from wxrc_gateway.admin import SYSTEM_CHANCE, ChannelSecrets, PuppetKind
 from wxrc_gateway.message_calls import MessageCalls
 from wxrc_http.port import MessageRecord
@@ -38,11 +40,6 @@ from wxrc_store.media import MemoryMedia
 from wxrc_store.memory import MemoryVault
 from wxrc_store.port import Media, Store, Vault
 from wxrc_webhook import FileFetcher, WebhookSender
-
-
-def wall_clock() -> int:
-    """Return now, in epoch milliseconds."""
-    return time.time_ns() // 1_000_000
 
 
 class Gateway(MessageCalls):
@@ -68,6 +65,7 @@ class Gateway(MessageCalls):
         media_folder: Path | str | None = None,
         fetcher: FileFetcher | None = None,
         passive: bool = False,
+        probe_every_s: float = 1.0,
     ) -> None:
         """Set up; nothing runs yet.
 
@@ -86,6 +84,7 @@ class Gateway(MessageCalls):
             media_folder: The folder whose files channels may name as images; by default none.
             fetcher: What fetches images by URL.
             passive: Follow the log and write to it, but leave all bots and callbacks to gateways that run elsewhere.
+            probe_every_s: How often the store has to prove that it can be written to, for `health` (seconds).
 
         Raises:
             InvalidValue: An option cannot be used; the sentence says which and why.
@@ -98,6 +97,7 @@ class Gateway(MessageCalls):
             send_limit_s=send_limit_s,
             drain_limit_s=drain_limit_s,
             passive=passive,
+            probe_every_s=probe_every_s,
         )
         self.store = store
         self.vault: Vault = vault or getattr(store, "vault", None) or MemoryVault()
@@ -107,7 +107,8 @@ class Gateway(MessageCalls):
         self._sender = sender or WebhookSender()
         self._fetcher = fetcher or FileFetcher()
         self._media_folder = MediaFolder(Path(media_folder) if media_folder is not None else None)
-        self._unavailable = "the gateway is starting; try again shortly"
+        self._life = Lifecycle(self.clock)
+        self._inside: Runtime | None = None
         self._chance = chance
         self._puppets = puppets
         self._ownership: Ownership | None = None
@@ -117,12 +118,23 @@ class Gateway(MessageCalls):
 
         Raises:
             StoreError: The store cannot be opened, or has events of a newer release.
+            NotEntered: It is entered already.
         """
+        self._life.begin()
+        try:
+            await self._come_up()
+        except BaseException:
+            self._life.move("left")
+            raise
+        self._life.move("up")
+        return self
+
+    async def _come_up(self) -> None:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.store)
             await stack.enter_async_context(self._sender)
             tasks = self._tasks = await stack.enter_async_context(anyio.create_task_group())
-            self._runtime = Runtime(
+            self._inside = Runtime(
                 store=self.store,
                 vault=self.vault,
                 ledger=Ledger(self.store, self._wake),
@@ -131,7 +143,7 @@ class Gateway(MessageCalls):
                 secrets=Secrets(self.vault),
                 clock=self.clock,
                 chance=self._chance,
-                public_url=self._options.public_url.rstrip("/"),
+                public_url=self.public_url,
                 send_limit_s=self._options.send_limit_s,
                 media=self.media,
                 media_folder=self._media_folder,
@@ -139,6 +151,8 @@ class Gateway(MessageCalls):
             )
             await self._runtime.ledger.replay()
             tasks.start_soon(self._runtime.ledger.follow)
+            self._watch = StoreWatch(self.store, self.clock, lambda: self._runtime.ledger.read_error)
+            tasks.start_soon(self._watch.run, self._options.probe_every_s)
             self._snapshots = Snapshots(self.store, self._runtime.ledger)
             if not self._options.passive:
                 self._ownership = Ownership(self._runtime, self._options.name, tasks)
@@ -147,15 +161,13 @@ class Gateway(MessageCalls):
                 tasks.start_soon(self._ownership.run)
                 tasks.start_soon(self._snapshots.run)
                 await self._ownership.settled()
-            self._unavailable = ""
             self._stack = stack.pop_all()
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Accept nothing more, let what is under way end, let go of the clients (accounts stay logged in) and of the shards, close."""
-        self._unavailable = "the gateway is shutting down; try again shortly"
+        self._life.move("draining")
         self._runtime.draining = True
         with anyio.move_on_after(self._options.drain_limit_s, shield=True):
             self._runtime.ledger.give_up_endings()
@@ -166,12 +178,27 @@ class Gateway(MessageCalls):
                 await self._ownership.leave()
                 await self._snapshots.save(WORTHWHILE)
         self._tasks.cancel_scope.cancel()
-        # The caller's own error goes its own way, unwrapped: none of our tasks has to do with it.
-        await self._stack.__aexit__(None, None, None)
+        try:
+            # The caller's own error goes its own way, unwrapped: none of our tasks has to do with it.
+            await self._stack.__aexit__(None, None, None)
+        finally:
+            self._life.move("left")
+            self._runtime.ledger.close()
 
     def _wake(self, recorded: Recorded, wakes: Sequence[Wake]) -> None:
         if self._ownership is not None:
             self._ownership.wake(recorded, wakes)
+
+    @property
+    def public_url(self) -> str:
+        """How browsers reach the pages of this service, without a slash at the end."""
+        return self._options.public_url.rstrip("/")
+
+    @property
+    def _runtime(self) -> Runtime:
+        if self._inside is None:
+            raise NotEntered(UNAVAILABLE["new" if self._life.phase == "left" else self._life.phase])
+        return self._inside
 
     @property
     def world(self) -> World:
@@ -195,6 +222,7 @@ class Gateway(MessageCalls):
         Raises:
             Refusal: It cannot be made; the sentence says why.
         """
+        self._life.check()
         kind = self._puppets.get(puppet)
         if kind is None:
             raise Refusal(f"there is no kind of puppet '{puppet}'; there are: {', '.join(self._puppets)}")
@@ -203,31 +231,34 @@ class Gateway(MessageCalls):
         )
         await self._runtime.ledger.reached(position)
 
-    async def add_channel(self, chid: str, **settings: Any) -> ChannelSecrets:
+    async def add_channel(self, chid: str, **settings: Unpack[ChannelTerms]) -> ChannelSecrets:
         """Make a channel (see `admin.add_channel` for the settings).
 
         Raises:
             Refusal: It cannot be made; the sentence says why.
         """
+        self._life.check()
         made = await admin.add_channel(self.store, self.vault, chid, at=self.clock(), chance=self._chance, **settings)
         await self._runtime.ledger.reached(made.position)
         return made
 
-    async def grant_bot(self, chid: str, botcode: str, **terms: Any) -> None:
+    async def grant_bot(self, chid: str, botcode: str, **terms: Unpack[GrantTerms]) -> None:
         """Let a channel use a bot (see `wxrc_core.channel.BotGranted` for the terms); the terms hold when this returns.
 
         Raises:
             Refusal: There is no such channel or bot.
         """
+        self._life.check()
         granted = channel.BotGranted(at=self.clock(), botcode=botcode, **terms)
         await self._runtime.ledger.reached(await admin.grant_bot(self.store, chid, granted))
 
-    async def move_callback(self, chid: str, callback_url: str, **terms: Any) -> None:
+    async def move_callback(self, chid: str, callback_url: str, **terms: Unpack[CallbackTerms]) -> None:
         """Have a channel's callbacks go elsewhere (see `wxrc_core.channel.CallbackMoved` for the terms).
 
         Raises:
             Refusal: There is no such channel, or the URL cannot be used.
         """
+        self._life.check()
         moved = channel.CallbackMoved(at=self.clock(), callback_url=callback_url, **terms)
         await self._runtime.ledger.reached(await admin.move_callback(self.store, chid, moved))
 
@@ -264,6 +295,7 @@ class Gateway(MessageCalls):
             Refusal: It cannot be done; nothing was recorded.
             Unavailable: The store failed; read back before assuming anything.
         """
+        self._life.check()
         return await self._runtime.ledger.execute(stream, command)
 
     async def _ask(self, botcode: str, kind: operation.Kind) -> None:
@@ -286,6 +318,7 @@ class Gateway(MessageCalls):
         return message.stream_name(message.OPERATOR, day, txcode), txcode
 
     def _existing(self, botcode: str) -> None:
+        self._life.check()
         if botcode not in self.view.bots:
             raise Refusal(f"there is no bot '{botcode}'; there are: {', '.join(self.view.bots) or 'none'}")
 
@@ -293,9 +326,13 @@ class Gateway(MessageCalls):
 
     def unavailable(self) -> str:
         """Return why nothing can be accepted now, in a sentence; empty = all is well."""
-        return self._unavailable or (
+        return UNAVAILABLE[self._life.phase] or (
             "the log cannot be read just now; try again shortly" if self._runtime.ledger.read_error else ""
         )
+
+    def health(self) -> Health:
+        """Return whether it can do its work, and if not, why and since when: as of 2 s ago at most, with or without traffic."""
+        return (self._watch.failure if self._life.phase == "up" else None) or self._life.health()
 
     def channel(self, chid: str) -> channel.Channel | None:
         """Return a channel, or None."""
@@ -325,7 +362,7 @@ class Gateway(MessageCalls):
 
     async def queue(self, stream: str, queued: message.MessageQueued, wait_ms: int) -> tuple[int, message.Message]:
         """Accept a message durably, then wait a while for its end (see `wxrc_http.port.Backend.queue`)."""
-        self._check_available()
+        self._life.check()
         self._runtime.begin()
         try:
             return await _requests.queue(self._runtime, stream, queued, wait_ms)
@@ -334,27 +371,18 @@ class Gateway(MessageCalls):
 
     async def operate(self, stream: str, accepted: operation.OperationAccepted) -> None:
         """Accept an operation durably (see `wxrc_http.port.Backend.operate`)."""
-        self._check_available()
+        self._life.check()
         await _requests.operate(self._runtime, stream, accepted)
-
-    async def operation_in(self, stream: str) -> operation.Operation | None:
-        """Return the operation that has this stream, or None."""
-        return await _requests.operation_in(self._runtime, stream)
 
     async def submit_digits(self, stream: str, accepted: operation.OperationAccepted, digits: str) -> None:
         """Accept the digits of a login (see `wxrc_http.port.Backend.submit_digits`)."""
-        self._check_available()
+        self._life.check()
         secret_id = admin.token_hex(self._chance, 8)
         await _requests.submit_digits(self._runtime, stream, attrs.evolve(accepted, secret_id=secret_id), digits)
 
-    async def cancel_message(self, msgid: int) -> MessageRecord:
-        """Cancel a queued message (see `wxrc_http.port.Backend.cancel_message`)."""
-        self._check_available()
-        return await _requests.cancel(self._runtime, msgid)
-
     async def store_image(self, data: bytes) -> Image:
         """Check an image by its content and keep it (see `wxrc_http.port.Backend.store_image`)."""
-        self._check_available()
+        self._life.check()
         shape = check_image(data)
         return Image(source="", digest=await self.media.put(data), media_type=shape.media_type, size=len(data))
 
@@ -362,10 +390,6 @@ class Gateway(MessageCalls):
         """Return how many sends the bot's pace leaves within a minute, and when the next may go (see `wxrc_http.port.Backend`)."""
         found, now = self.view.bots.get(botcode), self.clock()
         return self.world.bot_world(botcode).queue.allowance(found.state, now) if found else (0, now)
-
-    def _check_available(self) -> None:
-        if self._unavailable:
-            raise Unavailable(self._unavailable)
 
     async def message(self, msgid: int) -> MessageRecord | None:
         """Return the message with this number, or None."""

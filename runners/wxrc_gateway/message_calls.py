@@ -10,7 +10,10 @@ from wxrc_core import message, operation
 from wxrc_core.content import Card, ContentKind, Image, is_source
 from wxrc_core.errors import Refusal
 from wxrc_core.puppet import Capabilities
+from wxrc_gateway import _requests
+from wxrc_gateway._health import Lifecycle
 from wxrc_gateway._options import CardArguments, SendArguments, TextArguments, checked
+from wxrc_gateway._runtime import Runtime
 from wxrc_http.port import MessageRecord
 
 INTERFACES: dict[ContentKind, tuple[str, str]] = {
@@ -24,6 +27,11 @@ INTERFACES: dict[ContentKind, tuple[str, str]] = {
 class _Needs(Protocol):
     """What the calls need of the gateway."""
 
+    _life: Lifecycle
+
+    @property
+    def _runtime(self) -> Runtime: ...
+
     def clock(self) -> int: ...
     def capabilities(self, botcode: str) -> Capabilities: ...
     def knows_puppet(self, botcode: str) -> bool: ...
@@ -32,7 +40,6 @@ class _Needs(Protocol):
     async def store_image(self, data: bytes) -> Image: ...
     async def queue(self, stream: str, queued: message.MessageQueued, wait_ms: int) -> tuple[int, message.Message]: ...
     async def message_in(self, stream: str) -> MessageRecord | None: ...
-    async def cancel_message(self, msgid: int) -> MessageRecord: ...
     async def submit_digits(self, stream: str, accepted: operation.OperationAccepted, digits: str) -> None: ...
 
 
@@ -147,7 +154,12 @@ class MessageCalls:
         Raises:
             Refusal: There is no such message, or it is no longer queued: being sent, sent, or ended otherwise.
         """
-        return await self.cancel_message(msgid)
+        self._life.check()
+        return await _requests.cancel(self._runtime, msgid)
+
+    async def operation_in(self: _Needs, stream: str) -> operation.Operation | None:
+        """Return the operation that has this stream, or None."""
+        return await _requests.operation_in(self._runtime, stream)
 
     async def submit_code(self: _Needs, botcode: str, digits: str) -> None:
         """Hand over the digits that a phone shows during login (`Bot.phase` is `digits_wanted`).

@@ -24,7 +24,7 @@ async def retry_until_available(work: Callable[[], Awaitable[T]]) -> T:
         try:
             return await work()
         except Unavailable as error:
-            log.warning("the store is unavailable, retrying: %s", error)
+            log.info("the store is unavailable, retrying: %s", error)
             await anyio.sleep(wait_s)
             wait_s = min(wait_s * 2, LONGEST_WAIT_S)
 

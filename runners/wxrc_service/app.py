@@ -1,11 +1,16 @@
-"""The ASGI application: the wire in at `/api/`, QR images, health, and the simulator's pages where there is a simulated bot.
+"""The HTTP side of a gateway as one ASGI application: the wire in at `/api/`, QR images, health, and the simulator where it is wanted.
 
-`/api/` goes straight to `wxrc_http.Api`, past the routing of Starlette: it is the hot path.
+It can be served as it is, or mounted under any path of another application (`wxrc_app`). `/api/` goes straight to `wxrc_http.Api`, past
+the routing of Starlette: it is the hot path.
 """
 
 import io
+import logging
+import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import asynccontextmanager, suppress
+from urllib.parse import quote, urlsplit
 
 import qrcode
 from qrcode.image.pure import PyPNGImage
@@ -15,67 +20,127 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from wxrc_gateway import Gateway
+from wxrc_gateway import Gateway, NotEntered
 from wxrc_http import Api
 from wxrc_puppet.simulator import SimulatedWeChat
+from wxrc_puppet.simulator.hosts import HostGuard
 from wxrc_puppet.simulator.web import routes as simulator_routes
+from wxrc_service.paths import fits, place
+
+log = logging.getLogger("wxrc.service")
+
+
+def wxrc_app(
+    gateway: Gateway,
+    *,
+    answer_wait_ms: int = 300,
+    simulator: SimulatedWeChat | None = None,
+    simulator_hosts: Collection[str] = (),
+    simulator_when: Callable[[], bool] = lambda: True,
+    extra: Sequence[BaseRoute] = (),
+) -> ASGIApp:
+    """Return the HTTP side of a gateway, to be served or to be mounted under a path of another application.
+
+    routes = [Mount("/wechat", wxrc_app(gateway)), ...]             # Starlette
+    app.mount("/wechat", wxrc_app(gateway))                         # FastAPI
+
+    Until the gateway is entered and up, `/api/` answers 503. Served on its own the application enters and leaves the gateway by itself
+    (ASGI's lifespan); mounted it does not, since a router passes no lifespan on: do it in the lifespan of yours.
+
+    Args:
+        gateway: The gateway. Its `public_url` must end in the path under which this is mounted: QR images are linked there.
+        answer_wait_ms: How long an answer waits for a message's end (ms).
+        simulator: The simulated WeChat whose phones are served at `/sim`; None = no simulator. Its pages have no login.
+        simulator_hosts: Further host names that the simulator answers to, besides those of loopback; `*` among them = all.
+        simulator_when: Asked at each request whether the simulator is there.
+        extra: Further routes, before all others.
+    """
+    return App(gateway, answer_wait_ms, simulator, simulator_hosts, simulator_when, extra)
 
 
 class App:
-    """The service as an ASGI application.
-
-    Args:
-        gateway: The gateway, which may still be starting: until it is up, `/api/` answers 503.
-        world: The simulated WeChat.
-        answer_wait_ms: How long an answer waits for a message's end (ms).
-        extra: Further routes, before all others.
-    """
+    """See `wxrc_app`."""
 
     def __init__(
-        self, gateway: Gateway, world: SimulatedWeChat, *, answer_wait_ms: int = 300, extra: Sequence[BaseRoute] = ()
+        self,
+        gateway: Gateway,
+        answer_wait_ms: int,
+        simulator: SimulatedWeChat | None,
+        simulator_hosts: Collection[str],
+        simulator_when: Callable[[], bool],
+        extra: Sequence[BaseRoute],
     ) -> None:
         self._gateway = gateway
+        self._public_path = urlsplit(gateway.public_url).path.rstrip("/")
+        self._told_mismatch = False
         self._api = Api(gateway, answer_wait_ms=answer_wait_ms)
-        self._simulator = Starlette(routes=simulator_routes(world))
+        self._simulator: ASGIApp | None = None
+        if simulator is not None:
+            self._simulator = HostGuard(Starlette(routes=simulator_routes(simulator)), simulator_hosts)
+        self._simulator_when = simulator_when
         self._pages = Starlette(
             routes=[
                 *extra,
                 Route("/", self._home),
                 Route("/healthz", self._health),
+                Route("/readyz", self._health),
                 Route("/qr/{name}", self._qr_image),
-            ]
+            ],
+            lifespan=self._lifespan,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         path: str = scope.get("path", "")
+        if self._public_path or scope.get("root_path"):
+            scope, path = self._placed(scope, path)
         app: ASGIApp = self._pages
         if path.startswith("/api/"):
             app = self._api
-        elif (path == "/sim" or path.startswith("/sim/")) and self._simulates():
+        elif (path == "/sim" or path.startswith("/sim/")) and self._simulator is not None and self._simulator_when():
             app = self._simulator
         await app(scope, receive, send)
 
-    def _simulates(self) -> bool:
-        return any(found.state.added.puppet == "simulator" for found in self._gateway.view.bots.values())
+    def _placed(self, scope: Scope, path: str) -> tuple[Scope, str]:
+        """Return the scope with the prefix that browsers know as its root path, and the path below that."""
+        root_path = scope.get("root_path", "").rstrip("/")
+        base, below = place(path, root_path, self._public_path)
+        if not self._told_mismatch and not fits(root_path, self._public_path):
+            self._told_mismatch = True
+            log.warning(
+                "this application is mounted at %s, but the gateway's public_url is %s: links to QR images would lead nowhere;"
+                " give the gateway a public_url that ends in %s",
+                root_path, self._gateway.public_url, root_path,
+            )  # fmt: skip
+        return {**scope, "root_path": base, "path": base + below}, below
+
+    @asynccontextmanager
+    async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        async with self._gateway:
+            yield
 
     async def _home(self, request: Request) -> Response:
-        return HTMLResponse(_HOME.format(phones=_PHONES if self._simulates() else ""), headers=_HEADERS)
+        shown = self._simulator is not None and self._simulator_when()
+        phones = _PHONES.format(base=quote(request.scope.get("root_path", ""))) if shown else ""
+        return HTMLResponse(_HOME.format(phones=phones), headers=_HEADERS)
 
     async def _health(self, request: Request) -> Response:
-        reason = self._gateway.unavailable()
-        if reason:
-            return JSONResponse({"status": "unavailable", "reason": reason}, 503, headers={"Retry-After": "1"})
-        return JSONResponse({"status": "ok"})
+        health = self._gateway.health()
+        if health.status == "ok":
+            return JSONResponse({"status": "ok"}, headers=_UNCACHED)
+        # Monitoring may be anybody: it learns what is wrong, and not where our files are.
+        said = {"status": health.status, "reason": _FOLDERS.sub("", health.reason), "since": health.since}
+        return JSONResponse(said, 503, headers={**_UNCACHED, "Retry-After": "1"})
 
     async def _qr_image(self, request: Request) -> Response:
         """Show the QR code that waits under this unguessable name; gone with the code."""
-        for found in self._gateway.view.bots.values():
-            code = found.state.qr
-            if code is None or not code.image_url.endswith(f"/qr/{request.path_params['name']}"):
-                continue
-            if code.expires_at > self._gateway.clock():
-                return Response(qr_png(code.text), media_type="image/png", headers={"Cache-Control": "no-store"})
+        with suppress(NotEntered):
+            for found in self._gateway.view.bots.values():
+                code = found.state.qr
+                if code is None or not code.image_url.endswith(f"/qr/{request.path_params['name']}"):
+                    continue
+                if code.expires_at > self._gateway.clock():
+                    return Response(qr_png(code.text), media_type="image/png", headers=_UNCACHED)
         return PlainTextResponse("This QR code is no longer valid. 二维码已失效。\n", 404)
 
 
@@ -104,8 +169,12 @@ def qr_terminal(text: str, write: Callable[[str], object], encoding: str = "utf-
     write(drawn)
 
 
+_FOLDERS = re.compile(r"(?<![\w:/.])/(?:[^\s/]+/)+(?=[^\s/])")
+"""The folders of a path in a sentence."""
+
+_UNCACHED = {"Cache-Control": "no-store"}
 _HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'self'", "X-Content-Type-Options": "nosniff"}
-_PHONES = '<p><a href="/sim">模拟微信的手机 · the simulated phones</a></p>'
+_PHONES = '<p><a href="{base}/sim">模拟微信的手机 · the simulated phones</a></p>'
 _HOME = """<!doctype html>
 <html lang="zh"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>WXRC</title>

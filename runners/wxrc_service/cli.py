@@ -24,8 +24,9 @@ from wxrc_service.cli_maintenance import prune_command, verify_command
 from wxrc_service.cli_run import attached, opened, run
 from wxrc_service.cli_send import send_command
 from wxrc_service.data import DataDir, opened_world
-from wxrc_service.options import data_option, serve_options
-from wxrc_service.puppets import NAMES, simulator_kind, wechaty_kind
+from wxrc_service.options import data_option, serve_options, simulator_hosts_option, simulator_options
+from wxrc_service.output import open_standard_streams, say
+from wxrc_service.puppets import NAMES, kind_named
 from wxrc_service.serve import Settings, serve
 from wxrc_store.sqlite import SqliteStore
 
@@ -36,6 +37,8 @@ LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 @click.version_option(package_name="wxrc")
 def main() -> None:
     """WXRC: WeChat bots at the service of business systems."""
+    open_standard_streams()
+    logging.raiseExceptions = False  # a log line that cannot be written is lost, and not a traceback
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # What a terminal has no characters for must not stop anything.
@@ -51,8 +54,16 @@ def main() -> None:
 
 @main.command("serve")
 @serve_options
+@simulator_options
 def serve_command(
-    data: Path, host: str, port: int, public_url: str, answer_wait_ms: int, media_folder: Path | None
+    data: Path,
+    host: str,
+    port: int,
+    public_url: str,
+    answer_wait_ms: int,
+    media_folder: Path | None,
+    simulator: bool | None,
+    simulator_hosts: tuple[str, ...],
 ) -> None:
     """Run the service until it is told to stop (SIGTERM, Ctrl-C); then finish what is under way."""
     settings = Settings(
@@ -62,17 +73,26 @@ def serve_command(
         public_url=public_url,
         answer_wait_ms=answer_wait_ms,
         media_folder=media_folder,
+        simulator=simulator,
+        simulator_hosts=simulator_hosts,
     )
-    run(lambda: serve(settings, lambda _, url: click.echo(f"wxrc serves {url} on {data}")))
+    run(lambda: serve(settings, lambda _, url: say(f"wxrc serves {url} on {data}")))
 
 
 @main.command("demo")
 @serve_options
+@simulator_hosts_option
 def demo_command(
-    data: Path, host: str, port: int, public_url: str, answer_wait_ms: int, media_folder: Path | None
+    data: Path,
+    host: str,
+    port: int,
+    public_url: str,
+    answer_wait_ms: int,
+    media_folder: Path | None,
+    simulator_hosts: tuple[str, ...],
 ) -> None:
     """Run the service with channel and bot `demo`, the simulator, and a receiver that prints the callbacks."""
-    receiver = demonstration.DemoReceiver(click.echo)
+    receiver = demonstration.DemoReceiver(say)
     settings = Settings(
         data=DataDir(data),
         host=host,
@@ -80,12 +100,14 @@ def demo_command(
         public_url=public_url,
         answer_wait_ms=answer_wait_ms,
         media_folder=media_folder,
+        simulator=True,
+        simulator_hosts=simulator_hosts,
         extra=(receiver.route,),
     )
 
     async def ready(gateway: Gateway, url: str) -> None:
         await demonstration.set_up(gateway, url, receiver)
-        click.echo(demonstration.guide(gateway, url, receiver.key))
+        say(demonstration.guide(gateway, url, receiver.key))
 
     run(lambda: serve(settings, ready))
 
@@ -222,7 +244,7 @@ def bot_add(data: Path, botcode: str, puppet: str, options: dict[str, str], chid
             if chid is not None and not await store.read(channel.stream_name(chid)):
                 raise Refusal(f"there is no channel '{chid}'; make it first: wxrc channel add {chid} --callback URL")
             with opened_world(DataDir(data).world) as world:
-                kind = simulator_kind(world) if puppet == "simulator" else wechaty_kind()
+                kind = kind_named(puppet, world)
                 await add_bot(store, store.vault, botcode, puppet, kind, at=wall_clock(), options=options, pace=pace)
             if chid is not None:
                 await grant_bot(store, chid, channel.BotGranted(at=wall_clock(), botcode=botcode))

@@ -10,7 +10,10 @@ from urllib.parse import urlsplit
 import click
 
 CONFIG = "wxrc.toml"
-SETTINGS = {"data": str, "host": str, "port": int, "public_url": str, "answer_wait_ms": int, "media_folder": str}
+SETTINGS: dict[str, type] = {
+    "data": str, "host": str, "port": int, "public_url": str, "answer_wait_ms": int, "simulator": bool, "simulator_host": str,
+    "media_folder": str,
+}  # fmt: skip
 """What `wxrc.toml` may say, and of what type; `WXRC_DATA`, `WXRC_HOST`, ... and options come before it."""
 
 
@@ -34,22 +37,15 @@ def read_config(path: Path) -> dict[str, Any]:
         if name not in SETTINGS:
             raise click.ClickException(f"{path}: there is no setting '{name}'; there are: {', '.join(SETTINGS)}")
         if type(value) is not SETTINGS[name]:
-            kind = "a text in quotes" if SETTINGS[name] is str else "a whole number"
+            kind = {str: "a text in quotes", int: "a whole number", bool: "true or false"}[SETTINGS[name]]
             raise click.ClickException(f"{path}: {name} must be {kind}, not {value!r}")
     return said
 
 
 def setting(name: str) -> Callable[[], Any]:
     """Return what gives the default of an option: what `wxrc.toml` says, or else what stands here."""
-    otherwise = {
-        "data": "wxrc-data",
-        "host": "127.0.0.1",
-        "port": 8080,
-        "public_url": "",
-        "answer_wait_ms": 300,
-        "media_folder": None,
-    }
-    return lambda: read_config(Path(os.environ.get("WXRC_CONFIG", CONFIG))).get(name, otherwise[name])
+    otherwise = {"data": "wxrc-data", "host": "127.0.0.1", "port": 8080, "public_url": "", "answer_wait_ms": 300}
+    return lambda: read_config(Path(os.environ.get("WXRC_CONFIG", CONFIG))).get(name, otherwise.get(name))
 
 
 data_option = click.option(
@@ -115,3 +111,30 @@ def serve_options(command: Callable[..., Any]) -> Callable[..., Any]:
     ):
         command = option(command)
     return command
+
+
+def simulator_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say whether and for whom the simulator is there."""
+    command = simulator_hosts_option(command)
+    return click.option(
+        "--simulator/--no-simulator",
+        envvar="WXRC_SIMULATOR",
+        default=setting("simulator"),
+        show_default="where a simulated bot exists",
+        help="Serve the simulator's pages, which have no login, at /sim; or run no simulated bot at all.",
+    )(command)
+
+
+def _names(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in (value or "").split(",") if name.strip())
+
+
+simulator_hosts_option = click.option(
+    "--simulator-host",
+    "simulator_hosts",
+    envvar="WXRC_SIMULATOR_HOST",
+    default=setting("simulator_host"),
+    metavar="NAME,...",
+    callback=_names,
+    help="Host names that the simulator answers to besides localhost; * = all.",
+)

@@ -1,4 +1,4 @@
-"""The kinds of puppet that the service knows. Another kind is one more entry here."""
+"""The kinds of puppet that the service knows: its own two, and what installed packages offer (`plugins`)."""
 
 import os
 from collections.abc import Mapping
@@ -11,6 +11,7 @@ from wxrc_core.puppet import Capabilities
 from wxrc_gateway import PuppetKind
 from wxrc_puppet.port import Puppet, PuppetContext
 from wxrc_puppet.simulator import SimulatedPuppet, SimulatedWeChat, read_options, simulator
+from wxrc_service import plugins
 
 
 def simulator_kind(world: SimulatedWeChat) -> PuppetKind:
@@ -48,12 +49,29 @@ def wechaty_kind() -> PuppetKind:
     return PuppetKind(create, WechatyPuppet.capabilities, prepare)
 
 
-NAMES = ("simulator", "wechaty")
+OWN = ("simulator", "wechaty")
+NAMES = (*OWN, *(name for name in plugins.offered() if name not in OWN))
+"""Every puppet that `wxrc bot add --puppet` takes."""
 
 
-def kinds(world: SimulatedWeChat) -> dict[str, PuppetKind]:
-    """Return every kind that can be had here; simulated bots live in this world."""
-    known = {"simulator": simulator_kind(world)}
+def kind_named(name: str, world: SimulatedWeChat) -> PuppetKind:
+    """Return one kind; simulated bots live in this world.
+
+    Raises:
+        Refusal: Its libraries are not installed, or it cannot be loaded.
+    """
+    match name:
+        case "simulator":
+            return simulator_kind(world)
+        case "wechaty":
+            return wechaty_kind()
+        case _:
+            return plugins.load(name)
+
+
+async def kinds(world: SimulatedWeChat | None) -> dict[str, PuppetKind]:
+    """Return every kind that can be run here; simulated bots live in this world, and where there is none, none are run."""
+    known = {} if world is None else {"simulator": simulator_kind(world)}
     with suppress(Refusal):  # not installed: `wxrc bot add` and a bot that needs it say so
         known["wechaty"] = wechaty_kind()
-    return known
+    return known | await plugins.load_all(reserved=OWN)

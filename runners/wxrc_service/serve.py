@@ -4,7 +4,7 @@ import gc
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import anyio
@@ -14,8 +14,9 @@ from attrs import field, frozen
 from starlette.routing import BaseRoute
 
 from wxrc_core.errors import WxrcError
-from wxrc_gateway import Gateway
-from wxrc_service.app import App
+from wxrc_gateway import Gateway, NotEntered
+from wxrc_service import descriptors
+from wxrc_service.app import wxrc_app
 from wxrc_service.data import DataDir, opened_world
 from wxrc_service.puppets import kinds
 from wxrc_store.sqlite import SqliteStore
@@ -33,6 +34,9 @@ class Settings:
         answer_wait_ms: How long an answer waits for a message's end (ms).
         media_folder: The folder whose files channels may name as images; None = `media` in the data directory.
         drain_limit_s: How long going down waits for what is under way (seconds).
+        simulator: Whether the simulator's pages are served; None = where a simulated bot exists. False: no simulated bot runs either.
+        simulator_hosts: Host names that they answer to besides those of loopback.
+        extra: Further routes.
     """
 
     data: DataDir
@@ -42,6 +46,8 @@ class Settings:
     answer_wait_ms: int = 300
     media_folder: Path | None = None
     drain_limit_s: float = 10.0
+    simulator: bool | None = None
+    simulator_hosts: Sequence[str] = ()
     extra: Sequence[BaseRoute] = field(default=())
 
 
@@ -62,7 +68,8 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.listen(2048)
     except OSError as error:
         raise WxrcError(
-            f"cannot listen on {host} port {port}: {error.strerror}; choose another --host or --port"
+            f"cannot listen on {host} port {port}: {error.strerror}; choose another --port or --host"
+            " (WXRC_PORT, WXRC_HOST, or port and host in wxrc.toml)"
         ) from error
     return listener
 
@@ -77,19 +84,35 @@ async def service(settings: Settings) -> AsyncIterator[tuple[Gateway, str]]:
         WxrcError: It cannot run; the sentence says why.
     """
     settings.data.make()
+    descriptors.raise_limit()
     with _listen(settings.host, settings.port) as listener:
         port = listener.getsockname()[1]
         shown = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 - compared, not bound
         url = settings.public_url.rstrip("/") or f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
-        with settings.data.held(url), opened_world(settings.data.world) as world:
+        with settings.data.held(url), ExitStack() as stack:
+            world = None if settings.simulator is False else stack.enter_context(opened_world(settings.data.world))
             gateway = Gateway(
                 store=SqliteStore(settings.data.log),
-                puppets=kinds(world),
+                puppets=await kinds(world),
                 public_url=url,
                 drain_limit_s=settings.drain_limit_s,
                 media_folder=settings.media_folder or settings.data.path / "media",
             )
-            app = App(gateway, world, answer_wait_ms=settings.answer_wait_ms, extra=settings.extra)
+
+            def simulates() -> bool:
+                with suppress(NotEntered):  # until the log is read, nobody knows of a bot
+                    bots = gateway.view.bots.values()
+                    return settings.simulator or any(each.state.added.puppet == "simulator" for each in bots)
+                return False
+
+            app = wxrc_app(
+                gateway,
+                answer_wait_ms=settings.answer_wait_ms,
+                simulator=world,
+                simulator_hosts=settings.simulator_hosts,
+                simulator_when=simulates,
+                extra=settings.extra,
+            )
             config = uvicorn.Config(
                 app,
                 # Access logs would hold message texts (GET carries them in the query).
@@ -111,6 +134,7 @@ async def service(settings: Settings) -> AsyncIterator[tuple[Gateway, str]]:
                         stopped.set()
 
                 tasks.start_soon(run_server)
+                tasks.start_soon(descriptors.watch)
                 try:
                     async with gateway:
                         yield gateway, url
@@ -119,10 +143,11 @@ async def service(settings: Settings) -> AsyncIterator[tuple[Gateway, str]]:
                     server.should_exit = True
                     with anyio.move_on_after(5, shield=True):
                         await stopped.wait()
+                    tasks.cancel_scope.cancel()
 
 
 async def serve(settings: Settings, ready: Callable[[Gateway, str], object]) -> None:
-    """Run the service until SIGTERM or SIGINT, then drain it.
+    """Run the service until SIGTERM, SIGINT or SIGHUP, then drain it. Under `nohup` SIGHUP is left ignored.
 
     Args:
         settings: How it runs.
@@ -131,7 +156,9 @@ async def serve(settings: Settings, ready: Callable[[Gateway, str], object]) -> 
     stop, up = anyio.Event(), False
 
     async def listen(*, task_status: TaskStatus[None]) -> None:
-        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        # A terminal that is closed is no reason to be killed in the middle; under nohup it is none to end at all.
+        hangup = [signal.SIGHUP] if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN else []
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, *hangup) as signals:
             task_status.started()
             async for _ in signals:
                 stop.set()

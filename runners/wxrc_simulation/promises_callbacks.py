@@ -18,7 +18,7 @@ from wxrc_core.delivery import (
     DeliveryPostponed,
     DeliverySuperseded,
 )
-from wxrc_core.log import Recorded
+from wxrc_core.log import Recorded, event_as
 from wxrc_simulation.promises_facts import CONTROL, Facts, is_end, wire_status
 from wxrc_simulation.records import Received
 
@@ -51,7 +51,7 @@ def notices(facts: Facts) -> Iterator[Notice]:
         event, position = recorded.event, recorded.position
         if recorded.stream.startswith("message/") and is_end(event):
             first = facts.streams[recorded.stream][0]
-            queued: message.MessageQueued = first.event
+            queued = event_as(message.MessageQueued, first)
             if facts.callback_url(queued.chid, position):
                 status, reason = wire_status(event, queued)
                 body = {"msgid": first.position, "sendStatus": status, "sendReason": reason, "txcode": queued.txcode}
@@ -120,6 +120,7 @@ def _told(facts: Facts, expected: Mapping[str, Notice]) -> Iterator[str]:
             if notice.kind != "sendStatus":
                 yield f"{stream} is called answered and is a {notice.kind}"
             continue
+        assert isinstance(first, DeliveryDue)
         body = json.loads(first.body)
         wanted = {"botcode": notice.botcode, "type": notice.kind, "seq": notice.cause, **notice.body}
         wrong = [name for name, value in wanted.items() if body.get(name) != value]
@@ -185,7 +186,7 @@ RETRY_AFTER_S = 20
 
 
 def _given_up(facts: Facts, stream: str, history: list[Recorded]) -> Iterator[str]:
-    chid = history[0].event.chid
+    chid = event_as(DeliveryDue, history[0]).chid
     refused = any(
         post.chid == chid and post.status == 410 and post.at <= facts.durable_at(history[-1].position)
         for post in facts.run.received

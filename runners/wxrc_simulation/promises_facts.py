@@ -13,7 +13,7 @@ from typing import Any
 from attrs import frozen
 
 from wxrc_core import bot, channel, delivery, message
-from wxrc_core.log import Recorded
+from wxrc_core.log import Recorded, event_as
 from wxrc_core.puppet import SendOutcome
 from wxrc_core.shard import ShardTaken, shard_of
 from wxrc_core.table import Transitions, event_name
@@ -97,8 +97,7 @@ class MessageFacts:
     @property
     def queued(self) -> message.MessageQueued:
         """What was asked for."""
-        queued: message.MessageQueued = self.history[0].event
-        return queued
+        return event_as(message.MessageQueued, self.history[0])
 
     @cached_property
     def states(self) -> list[tuple[int, str]]:
@@ -236,8 +235,7 @@ class Facts:
 
     def added(self, botcode: str) -> bot.BotAdded:
         """Return what was said of a bot when it was made."""
-        added: bot.BotAdded = self.bots[botcode][0].event
-        return added
+        return event_as(bot.BotAdded, self.bots[botcode][0])
 
     def bot_events(self, botcode: str, to: int) -> list[Recorded]:
         """Return a bot's events up to a position."""
@@ -287,7 +285,7 @@ class Facts:
     @cached_property
     def operations(self) -> Counter[int]:
         """How often each operation was carried out, by its position."""
-        return Counter(recorded.event.operation for recorded in self.log if getattr(recorded.event, "operation", 0))
+        return Counter(number for recorded in self.log if (number := getattr(recorded.event, "operation", 0)))
 
 
 ASKING = SENDING | {"login", "macLogin", "webLogin", "loginCode", "logout", "stop", "msgCancel"}

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from wxrc_core import bot, channel, codec, inbound, message, snapshot
-from wxrc_core.log import Recorded
+from wxrc_core.log import Recorded, event_as
 from wxrc_core.operation import OperationAccepted
 from wxrc_core.shard import ShardFreed, ShardTaken
 from wxrc_core.world import World
@@ -88,7 +88,7 @@ def check_8(facts: Facts) -> Iterator[str]:
         if botcode and not facts.owns(author, botcode, recorded.position - 1):
             yield f"{recorded.event.__class__.__name__} at {recorded.position} was written by {author}, which did not own {botcode}"
         if isinstance(recorded.event, message.MessageAttempted):
-            bot_of_it = facts.streams[recorded.stream][0].event.botcode
+            bot_of_it = event_as(message.MessageQueued, facts.streams[recorded.stream][0]).botcode
             epoch, _ = facts.epoch(bot_of_it, recorded.position - 1)
             if recorded.event.epoch != epoch:
                 yield f"the claim at {recorded.position} is of epoch {recorded.event.epoch}, and it was {epoch}"
@@ -117,6 +117,8 @@ def _fenced_for(facts: Facts, recorded: Recorded, author: str) -> str:
     msgid = facts.streams[recorded.stream][0].position
     if facts.by_operator(facts.messages[msgid]) and isinstance(event, message.MessageRequeued | message.MessageFailed):
         return ""  # an operator's word
+    if isinstance(event, message.MessageInDoubt) and "an operator has looked" in event.detail:
+        return ""  # the same, about a message of which an earlier attempt may have arrived
     if recorded.stream in facts.run.cancelled and isinstance(event, message.MessageInDoubt):
         return ""  # a cancelled message that may have arrived before
     if not isinstance(event, message.MessageAttempted):
@@ -127,8 +129,7 @@ def _fenced_for(facts: Facts, recorded: Recorded, author: str) -> str:
         ]
         if claims and facts.author(claims[-1].position) == author:
             return ""  # a fact about its own attempt
-    botcode: str = facts.streams[recorded.stream][0].event.botcode
-    return botcode
+    return event_as(message.MessageQueued, facts.streams[recorded.stream][0]).botcode
 
 
 # -- 13, 18, 19 -----------------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from wxrc_core import bot, delivery, message
 from wxrc_core.delivery import DeliveryAnswered, DeliveryDue
+from wxrc_core.log import event_as
 from wxrc_core.operation import OperationAccepted
 from wxrc_simulation.contents import SENDING
 from wxrc_simulation.histories import Asked, violations
@@ -117,7 +118,7 @@ def check_20(facts: Facts) -> Iterator[str]:
             yield f"{stream} is called answered, and {cause.position} is no message's end"
             continue
         made = facts.streams[cause.stream][0]
-        told = made.position, *wire_status(cause.event, made.event)
+        told = made.position, *wire_status(cause.event, event_as(message.MessageQueued, made))
         calls = [call for call in facts.calls.get(cause.stream, ()) if call.interface in SENDING]
         if not any(_told(facts, call, told, history[0].position) for call in calls):
             yield f"{stream} is called answered, and no request got {told} as its answer"

@@ -44,10 +44,12 @@ def _wants_all(facts: Facts, botcode: str, at: int) -> bool:
     for stream, history in facts.streams.items():
         if stream.startswith("channel/"):
             grants = [
-                each for each in history if isinstance(each.event, channel.BotGranted) and each.event.botcode == botcode
+                (each.position, each.event.inbound)
+                for each in history
+                if isinstance(each.event, channel.BotGranted) and each.event.botcode == botcode
             ]
-            before = [each.event.inbound for each in grants if facts.durable_at(each.position) <= at]
-            after = [each.event.inbound for each in grants if facts.durable_at(each.position) > at]
+            before = [inbound for position, inbound in grants if facts.durable_at(position) <= at]
+            after = [inbound for position, inbound in grants if facts.durable_at(position) > at]
             found = found or (bool(before) and set(before[-1:] + after) == {"all"})
     return found
 

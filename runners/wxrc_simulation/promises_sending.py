@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from wxrc_core import bot, message, pace
-from wxrc_core.log import Recorded
+from wxrc_core.log import Recorded, event_as
 from wxrc_core.puppet import Accepted, NotConnected, NotSent, RoomMissing, UserMissing, conversation
 from wxrc_simulation import pictures
 from wxrc_simulation.promises_facts import FINAL, Facts, MessageFacts, label
@@ -24,7 +24,8 @@ def check_5(facts: Facts) -> Iterator[str]:
             if claim is None or claim.position > hand_over.log_end:
                 yield f"message {msgid} was handed over before its attempt {attempt} was durable"
                 continue
-            meant = (claim.event.room_id, claim.event.user_id, label(facts.messages[msgid].queued))
+            attempted = event_as(message.MessageAttempted, claim)
+            meant = (attempted.room_id, attempted.user_id, label(facts.messages[msgid].queued))
             if meant != (hand_over.room_id, hand_over.user_id, hand_over.text):
                 yield f"message {msgid} was handed over with another content or to another conversation than was claimed"
 
@@ -67,7 +68,7 @@ def check_6(facts: Facts) -> Iterator[str]:
 
 def _late_hand_over(facts: Facts, each: MessageFacts, claim: Recorded) -> Iterator[str]:
     """Check that what was claimed is handed over while the claim is open, not after it came to its end."""
-    for hand_over in facts.handed.get((each.msgid, claim.event.attempt), ()):
+    for hand_over in facts.handed.get((each.msgid, event_as(message.MessageAttempted, claim).attempt), ()):
         if claim.position <= hand_over.log_end and each.state_at(hand_over.log_end) != "attempted":
             yield f"message {each.msgid} was handed over when it was {each.state_at(hand_over.log_end)}"
 
@@ -147,6 +148,7 @@ def _not_found(facts: Facts, each: MessageFacts, recorded: Recorded) -> Iterator
     if since is None or not complete:
         yield f"message {each.msgid}: its room was called missing while the list was not known to be complete"
         return
+    assert isinstance(since.event, _UP)
     wxid = since.event.wxid
     begin = facts.durable_at(since.position) - TELLING_MS
     if there_all_the_time(facts.run, wxid, queued, begin, facts.durable_at(recorded.position)):
@@ -205,7 +207,8 @@ def _goes_before(facts: Facts, older: MessageFacts, claim: Recorded, lists: Know
     now = [recorded.event.wxid for recorded in known if isinstance(recorded.event, _UP)]
     if account and now and now[-1] != account:
         return False  # it will be told that it cannot be sent
-    return lists.meant(queued) == [conversation(claim.event.room_id, claim.event.user_id)]
+    attempted = event_as(message.MessageAttempted, claim)
+    return lists.meant(queued) == [conversation(attempted.room_id, attempted.user_id)]
 
 
 def _account(facts: Facts, each: MessageFacts) -> str:

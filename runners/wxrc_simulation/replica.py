@@ -126,6 +126,7 @@ class Replica:
             chance=random.Random(f"gateway {process.name} {self._run.seed}"),  # noqa: S311
             send_limit_s=15.0,
             drain_limit_s=5.0,
+            probe_every_s=60.0,
             sender=WebhookSender(network=self._network, resolve=self._network.resolve, ssl_context=_TLS),
             media=FaultyMedia(self._shared.media, chance),
             fetcher=FileFetcher(network=self._network, resolve=self._network.resolve, ssl_context=_TLS),

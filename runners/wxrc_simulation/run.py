@@ -6,6 +6,7 @@ import logging
 import sys
 import traceback
 from random import Random
+from typing import Literal
 
 from wxrc_core import channel as channel_core
 from wxrc_core import message
@@ -267,11 +268,13 @@ class Stage:
         assert gateway is not None
         try:
             if item.action == "grant":
-                on_doubt, inbound = ("resend", "all") if int(item.value) % 2 else ("leave", "addressed")
+                generous = bool(int(item.value) % 2)
+                on_doubt: Literal["leave", "resend"] = "resend" if generous else "leave"
+                inbound: Literal["addressed", "all"] = "all" if generous else "addressed"
                 number = len(self.run.grants)
-                self.run.grants.append(GrantFact(at, item.chid, item.botcode, on_doubt, inbound, None))  # type: ignore[arg-type]
+                self.run.grants.append(GrantFact(at, item.chid, item.botcode, on_doubt, inbound, None))
                 await gateway.grant_bot(item.chid, item.botcode, on_doubt=on_doubt, inbound=inbound)
-                self.run.grants[number] = GrantFact(at, item.chid, item.botcode, on_doubt, inbound, self.now())  # type: ignore[arg-type]
+                self.run.grants[number] = GrantFact(at, item.chid, item.botcode, on_doubt, inbound, self.now())
             elif item.action == "move" and item.chid in self.network.receivers:
                 url, number = self._host(item.chid), len(self.run.channels)
                 self.run.channels.append(ChannelFact(at, item.chid, url, None))

@@ -203,6 +203,13 @@ class FaultyStore:
             await self._inner.changed(after)
         self._check()
 
+    async def probe(self) -> None:
+        """See `Store.probe`; it may be refused as an append may."""
+        self._check()
+        if self._chance.strikes("append refused"):
+            raise StoreError("the disk is full")
+        await self._inner.probe()
+
     async def join(self, name: str) -> Member:
         """See `Store.join`."""
         self._check()

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from wxrc_core import aggregate, snapshot
-from wxrc_core.aggregate import Command, Event, State
+from wxrc_core.aggregate import Command, State
 from wxrc_core.effects import Moment, Wake
-from wxrc_core.log import Recorded
+from wxrc_core.log import Event, Recorded
 from wxrc_core.world import World
 
 E = TypeVar("E")

@@ -9,16 +9,17 @@ receivers got, when a hand-over took place) is judged by `wxrc_simulation`.
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
+from typing import cast
 
 import msgspec
 from attrs import field, frozen
 
 from wxrc_core import aggregate, bot, codec, delivery, inbound, message, operation, shard
-from wxrc_core.aggregate import Event, State
+from wxrc_core.aggregate import State
 from wxrc_core.bot import Bot
 from wxrc_core.codec import UnknownEvent
 from wxrc_core.errors import InvalidValue
-from wxrc_core.log import Recorded
+from wxrc_core.log import Event, Recorded, event_as
 from wxrc_core.message import Message, MessageState
 from wxrc_core.puppet import conversation
 from wxrc_core.table import Table
@@ -84,7 +85,7 @@ class Evidence:
             states = self._bots[botcode] = []
             state: Bot | None = None
             for recorded in self.streams.get(bot.stream_name(botcode), ()):
-                state = bot.evolve(state, recorded.event)
+                state = bot.evolve(state, cast("bot.BotEvent", recorded.event))
                 states.append((recorded.position, state))
         earlier = [state for position, state in states if position <= after]
         yield from earlier[-1:]
@@ -169,7 +170,7 @@ def check_5(evidence: Evidence) -> Iterator[str]:
 def check_6(evidence: Evidence) -> Iterator[str]:
     """Check that nothing is sent again by policy out of doubt where no policy allows it."""
     for stream, history in evidence.messages():
-        queued = history[0].event
+        queued = event_as(message.MessageQueued, history[0])
         for recorded in history:
             event = recorded.event
             if not (isinstance(event, message.MessageInDoubt) and event.resend) or queued.on_doubt == "resend":
@@ -193,7 +194,7 @@ def check_8(evidence: Evidence) -> Iterator[str]:
         if isinstance(recorded.event, shard.ShardTaken | shard.ShardFreed):
             shards[int(recorded.stream.partition("/")[2])] = recorded
         elif isinstance(recorded.event, message.MessageAttempted) and recorded.event.epoch:
-            first = evidence.streams[recorded.stream][0].event
+            first = event_as(message.MessageQueued, evidence.streams[recorded.stream][0])
             owner = shards.get(shard.shard_of(first.botcode, shard.SHARDS))
             if owner is None or owner.version != recorded.event.epoch or isinstance(owner.event, shard.ShardFreed):
                 yield f"{recorded.stream} was claimed at position {recorded.position} under epoch {recorded.event.epoch}, which was over"
@@ -203,18 +204,18 @@ def check_9(evidence: Evidence) -> Iterator[str]:
     """Check that final states stay final, and that `room_not_found` was decided on a complete list without that room or person."""
     for stream, history in evidence.messages():
         state: Message | None = None
-        since = history[0].position
+        since, queued = history[0].position, event_as(message.MessageQueued, history[0])
         for recorded in history:
             event = recorded.event
             if state is not None and state.state in message.FINAL:
                 yield f"{stream} took {event.__class__.__name__} after its end as {state.state}"
             if isinstance(event, message.MessageRoomNotFound):
-                bots = list(evidence.bot_between(history[0].event.botcode, since, recorded.position))
+                bots = list(evidence.bot_between(queued.botcode, since, recorded.position))
                 # After a claim it is the client that says so, of a room which the list still has.
                 claimed = state is not None and state.state is MessageState.ATTEMPTED
-                if not any(_lacks(the_bot, history[0].event, claimed=claimed) for the_bot in bots):
+                if not any(_lacks(the_bot, queued, claimed=claimed) for the_bot in bots):
                     yield f"{stream} ended as room_not_found, and no complete list without its room or person was known"
-            state = message.evolve(state, event)
+            state = message.evolve(state, cast("message.MessageEvent", event))
             since = recorded.position
 
 
@@ -253,7 +254,7 @@ def check_10(evidence: Evidence) -> Iterator[str]:
             waiting[event.botcode][stream] = recorded
         elif isinstance(event, message.MessageAttempted):
             own = evidence.streams[stream][0]
-            queued = own.event
+            queued = event_as(message.MessageQueued, own)
             bots = list(evidence.bot_between(queued.botcode, latest[stream], recorded.position))
             if not any(the_bot.ready for the_bot in bots):
                 yield f"{stream} was claimed at position {recorded.position} although its bot could not send"
@@ -261,14 +262,15 @@ def check_10(evidence: Evidence) -> Iterator[str]:
             mine.pop(stream, None)
             for name, older in mine.items():
                 if older.position < own.position and all(
-                    _is_for(older.event, conversation(event.room_id, event.user_id), the_bot) for the_bot in bots
+                    _is_for(event_as(message.MessageQueued, older), conversation(event.room_id, event.user_id), the_bot)
+                    for the_bot in bots
                 ):
                     yield f"{stream} was claimed at position {recorded.position} before {name}, which is older and for the same one"
         elif isinstance(event, message.MessageRequeued) and _keeps_its_place(evidence, recorded):
             first = evidence.streams[stream][0]
-            waiting[first.event.botcode][stream] = first
+            waiting[event_as(message.MessageQueued, first).botcode][stream] = first
         elif event.__class__ in message.TABLE.next and not isinstance(event, message.MessageImageStored):
-            waiting[evidence.streams[stream][0].event.botcode].pop(stream, None)
+            waiting[event_as(message.MessageQueued, evidence.streams[stream][0]).botcode].pop(stream, None)
         latest[stream] = recorded.position
 
 
@@ -343,7 +345,7 @@ def check_20(evidence: Evidence) -> Iterator[str]:
         ends = [
             recorded.position
             for _, ended in evidence.messages()
-            if ended[0].position == answered.msgid and ended[0].event.chid == answered.chid
+            if ended[0].position == answered.msgid and event_as(message.MessageQueued, ended[0]).chid == answered.chid
             for recorded in ended
             if recorded.event.__class__ in _ENDS
         ]

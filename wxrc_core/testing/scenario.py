@@ -15,8 +15,9 @@ from typing import Self
 from attrs import frozen
 
 from wxrc_core import aggregate, codec
-from wxrc_core.aggregate import Command, Event, State
+from wxrc_core.aggregate import Command, State
 from wxrc_core.errors import Refusal
+from wxrc_core.log import Event
 
 
 def given(*events: Event) -> "Scenario":

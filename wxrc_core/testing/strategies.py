@@ -22,8 +22,9 @@ import attrs
 from hypothesis import strategies as st
 
 from wxrc_core import aggregate
-from wxrc_core.aggregate import Command, Event, State
+from wxrc_core.aggregate import Command, State
 from wxrc_core.errors import Refusal
+from wxrc_core.log import Event
 from wxrc_core.puppet import BotReport, Report, SendOutcome
 
 SMALL = {

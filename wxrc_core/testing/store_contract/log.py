@@ -118,7 +118,7 @@ class LogContract(StorePart):
             Entry("bad", 0, [queued("\ud800")]),
             Entry("bad", 0, [queued(5)]),  # type: ignore[arg-type]
             Entry("bad", 0, [attempted(1.5)]),  # type: ignore[arg-type]
-            Entry("bad", 0, [object()]),
+            Entry("bad", 0, [object()]),  # type: ignore[list-item]
         ],
         ids=[
             "no events",

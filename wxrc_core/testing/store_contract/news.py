@@ -1,4 +1,4 @@
-"""The contract of the log under many tasks: races, cancelling, and news."""
+"""The contract of the log under many tasks: races, cancelling, news, and whether it can be written to."""
 
 import anyio
 from anyio.lowlevel import checkpoint
@@ -149,3 +149,32 @@ class NewsContract(StorePart):
                 await store.changed(0)
 
         assert scope.cancelled_caught
+
+    # -- can it be written to -----------------------------------------------------------------------------------------------------
+
+    async def test_a_probe_writes_no_event(self, open_store: OpenStore) -> None:
+        """It passes on a log that can be written to, empty or not, and takes no position and no version."""
+        async with open_store("log") as store:
+            with anyio.fail_after(LIMIT):
+                await store.probe()
+                await store.append([Entry("s", 0, [queued()])])
+                await store.probe()
+                (outcome,) = await store.append([Entry("s", 1, [attempted(1)])])
+            log = await whole_log(store)
+
+        assert Appended(2) == outcome
+        assert [queued(), attempted(1)] == [each.event for each in log]
+
+    async def test_probes_and_appends_at_once(self, open_store: OpenStore) -> None:
+        """Probes of many handles beside appends disturb nobody, and nobody them."""
+        async with open_store("log") as one, open_store("log") as other:
+            with anyio.fail_after(LIMIT):
+                async with anyio.create_task_group() as tasks:
+                    for number in range(10):
+                        tasks.start_soon(one.probe)
+                        tasks.start_soon(other.probe)
+                        tasks.start_soon(one.append, [Entry(f"s{number}", 0, [queued()])])
+            log = await whole_log(other)
+
+        check_log(log)
+        assert 10 == len(log)

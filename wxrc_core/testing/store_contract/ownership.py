@@ -10,7 +10,8 @@ from contextlib import AsyncExitStack
 import anyio
 import pytest
 
-from wxrc_core.log import Appended, Conflict, Entry, Fence, Fenced, Lease, Member, Owner
+from wxrc_core.log import Appended, Conflict, Entry, Fence, Fenced, Lease, Member, Owner, event_as
+from wxrc_core.message import MessageAttempted
 from wxrc_core.shard import ShardFreed, ShardTaken
 from wxrc_core.testing.store_contract._words import (
     LIMIT,
@@ -306,4 +307,4 @@ class OwnershipContract(StorePart):
             if each.stream == "shard/7":
                 epoch = each.version
             elif not each.stream.startswith("mark/"):
-                assert epoch == each.event.attempt
+                assert epoch == event_as(MessageAttempted, each).attempt
