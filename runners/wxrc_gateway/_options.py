@@ -20,7 +20,20 @@ class Options(Struct, frozen=True):
     probe_every_s: Annotated[float, Meta(gt=0, le=3600)]
 
 
-class TextArguments(Struct, frozen=True):
+class SendArguments(Struct, frozen=True, kw_only=True):
+    """See `wxrc_gateway.message_calls.MessageCalls` for their meaning."""
+
+    botcode: str
+    room: str
+    room_id: str
+    user: str = ""
+    user_id: str = ""
+    txcode: Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[!-~]+$")] | None
+    expires_at: int | None
+    wait_s: Annotated[float, Meta(ge=0, le=86_400)]
+
+
+class TextArguments(SendArguments, frozen=True, kw_only=True):
     """See `Gateway.send_text` for their meaning."""
 
     text: Annotated[str, Meta(min_length=1, max_length=4_000)]
@@ -37,19 +50,6 @@ class CardArguments(Struct, frozen=True):
     description: Annotated[str, Meta(max_length=1_024)]
     thumb_url: Annotated[str, Meta(max_length=2_048)]
     thumb_key: Annotated[str, Meta(max_length=1_024)]
-
-
-class SendArguments(Struct, frozen=True):
-    """See `wxrc_gateway.message_calls.MessageCalls` for their meaning."""
-
-    botcode: str
-    room_topic: str
-    room_id: str
-    user_name: str
-    user_id: str
-    txcode: Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[!-~]+$")] | None
-    expires_at: int | None
-    wait_s: Annotated[float, Meta(ge=0, le=86_400)]
 
 
 Wanted = TypeVar("Wanted", bound=Struct)

@@ -4,7 +4,7 @@ The part of `Gateway` that applications call most; `wxrc_gateway.gateway` has th
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from wxrc_core import message, operation
 from wxrc_core.content import Card, ContentKind, Image, is_source
@@ -85,12 +85,15 @@ class MessageCalls:
             expires_at: See there.
             wait_s: See there.
         """
-        checked(TextArguments, "send_text", text=text, mention=tuple(mention))
+        where = _Where(room, room_id, user, user_id)
+        options = {"txcode": txcode, "expires_at": expires_at, "wait_s": wait_s}
+        checked(
+            TextArguments, "send_text", botcode=botcode, text=text, mention=tuple(mention), **where._asdict(), **options
+        )
         if mention and not (room or room_id):
             raise Refusal("only in a room can anybody be mentioned; leave `mention` out")
         content = {"text": text, "mention_names": tuple(mention)}
-        options = {"txcode": txcode, "expires_at": expires_at, "wait_s": wait_s}
-        return await _send(self, "text", botcode, _target(room, room_id, user, user_id), content, options)
+        return await _send(self, "text", botcode, where, content, options)
 
     async def send_app(
         self: _Needs,
@@ -112,7 +115,7 @@ class MessageCalls:
         if not (card.appid or card.username):
             raise Refusal("a card needs `appid` or `username`")
         options = {"txcode": txcode, "expires_at": expires_at, "wait_s": wait_s}
-        return await _send(self, "app", botcode, _target(room, room_id, user, user_id), {"card": card}, options)
+        return await _send(self, "app", botcode, _Where(room, room_id, user, user_id), {"card": card}, options)
 
     async def send_image(
         self: _Needs,
@@ -140,13 +143,14 @@ class MessageCalls:
             expires_at: See there.
             wait_s: See there.
         """
-        target = _target(room, room_id, user, user_id)
+        where = _Where(room, room_id, user, user_id)
+        where.check()
         _check_able(self, botcode, "image", to_person=not (room or room_id))
         if isinstance(image, str) and not is_source(image):
             raise Refusal("`image` must be bytes, an http(s) URL, or a name inside the media folder without `..`")
         content = {"image": Image(source=image) if isinstance(image, str) else await self.store_image(image)}
         options = {"txcode": txcode, "expires_at": expires_at, "wait_s": wait_s}
-        return await _send(self, "image", botcode, target, content, options)
+        return await _send(self, "image", botcode, where, content, options)
 
     async def cancel(self: _Needs, msgid: int) -> MessageRecord:
         """Cancel a message that is still queued; return it as it is then.
@@ -181,11 +185,21 @@ class MessageCalls:
         await self.submit_digits(stream, accepted, digits)
 
 
-def _target(room: str, room_id: str, user: str, user_id: str) -> dict[str, str]:
-    target = {"room_topic": room, "room_id": room_id, "user_name": user, "user_id": user_id}
-    if sum(map(bool, target.values())) != 1:
-        raise Refusal("name a room by `room` or `room_id`, or a person by `user` or `user_id`: one of the four")
-    return target
+class _Where(NamedTuple):
+    """Where a message goes: one of the four."""
+
+    room: str
+    room_id: str
+    user: str
+    user_id: str
+
+    @property
+    def to_person(self) -> bool:
+        return bool(self.user or self.user_id)
+
+    def check(self) -> None:
+        if sum(map(bool, self)) != 1:
+            raise Refusal("name a room by `room` or `room_id`, or a person by `user` or `user_id`: one of the four")
 
 
 def _check_able(gateway: _Needs, botcode: str, kind: ContentKind, *, to_person: bool) -> None:
@@ -199,24 +213,27 @@ async def _send(
     gateway: _Needs,
     kind: ContentKind,
     botcode: str,
-    target: Mapping[str, Any],
+    where: _Where,
     content: Mapping[str, Any],
     options: Mapping[str, Any],
 ) -> MessageRecord:
-    arguments = checked(SendArguments, f"send_{kind}", botcode=botcode, **target, **options)
-    to_person = bool(target["user_name"] or target["user_id"])
-    _check_able(gateway, botcode, kind, to_person=to_person)
+    arguments = checked(SendArguments, f"send_{kind}", botcode=botcode, **where._asdict(), **options)
+    where.check()
+    _check_able(gateway, botcode, kind, to_person=where.to_person)
     stream, txcode = gateway._own_stream(arguments.txcode)
-    interface = INTERFACES[kind][to_person]
+    interface = INTERFACES[kind][where.to_person]
     queued = message.MessageQueued(
         at=gateway.clock(),
         chid=message.OPERATOR,
         botcode=botcode,
         txcode=txcode,
         interface=interface,
-        digest=message.digest(interface, botcode, {**target, **content}),
+        digest=message.digest(interface, botcode, {**where._asdict(), **content}),
         expires_at=arguments.expires_at,
-        **target,
+        room_topic=where.room,
+        room_id=where.room_id,
+        user_name=where.user,
+        user_id=where.user_id,
         **content,
     )
     await gateway.queue(stream, queued, int(arguments.wait_s * 1000))
