@@ -128,7 +128,12 @@ class Virtual:
             store: Another store.
             further: Further settings of `Gateway`.
         """
-        settings: dict[str, Any] = {"clock": self.clock, "chance": Random(self._seed), "sender": Diary(self)} | further  # noqa: S311
+        settings: dict[str, Any] = {
+            "clock": self.clock,
+            "chance": Random(self._seed),  # noqa: S311
+            "sender": Diary(self),
+            "probe_every_s": 3600.0,  # days pass here in moments: a probe every second would be most of the work
+        } | further
         gateway = Gateway(store=store or self.store.replica(), puppets=puppets, **settings)
         if self._loop is None:
             assert self._stack is not None
