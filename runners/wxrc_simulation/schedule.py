@@ -36,7 +36,7 @@ RATES: dict[str, float] = {
     "client cannot start": 0.3,
     "client raises": 0.2,
     "login refused": 0.2,
-    "digits wanted": 0.3,
+    "digits wanted": 0.5,
     "not scanned": 0.3,
     "another account": 0.3,
     "rooms come late": 0.5,
@@ -60,7 +60,7 @@ RATES: dict[str, float] = {
     "image server fails": 0.4,
     "media fail": 0.2,
     # per person who types digits
-    "wrong digits": 0.4,
+    "wrong digits": 0.6,
     # per inbound message
     "told twice": 0.5,
 }
