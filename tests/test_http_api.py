@@ -245,10 +245,11 @@ async def test_a_txcode_is_the_channels_and_the_days(backend: FakeBackend, calle
 
 
 async def test_queries_are_not_recorded(backend: FakeBackend, caller: Caller) -> None:
-    """Queries leave nothing, and their txcode may be one that was used."""
+    """Queries leave nothing, and may be repeated with their txcode."""
     await caller.call("roomSendText", TEXT)
     for interface, body in (("botStatus", None), ("roomList", None), ("msgStatus", {"msgid": 1})):
-        assert "0" == (await caller.call(interface, body))["rtCode"]
+        assert "0" == (await caller.call(interface, body, head=a_head(txcode=interface)))["rtCode"]
+        assert "0" == (await caller.call(interface, body, head=a_head(txcode=interface)))["rtCode"]
 
     assert 1 == len(backend.log)
 

@@ -250,7 +250,13 @@ def test_anything(method: str, path: str, query: bytes, headers: list[tuple[byte
 
 
 @FUZZ
-@given(raw=GARBAGE, name=st.text(max_size=20), carrier=st.sampled_from(["json", "head", "body"]))
+@given(
+    raw=GARBAGE,
+    # An empty body is right for an interface that takes none, and Hypothesis finds such names in our source.
+    name=st.text(max_size=20).filter(lambda name: name not in INTERFACES)
+    | st.sampled_from(["roomSendText", "msgStatus"]),
+    carrier=st.sampled_from(["json", "head", "body"]),
+)
 def test_signed_garbage(raw: bytes, name: str, carrier: str) -> None:
     """Whoever has the KEY may sign garbage: it is garbage still, and unknown interfaces are unknown."""
     head = dumps({"chid": "crm", "botcode": "zhao", "txcode": "T1", "txtime": TXTIME}).encode()

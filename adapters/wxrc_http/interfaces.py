@@ -103,6 +103,9 @@ class Call(NamedTuple):
 Answer = tuple[str, Mapping[str, Any]]
 """The name of the sentence, and the fields of resBody."""
 
+Interface = Callable[[Call], Awaitable[Answer]]
+"""What answers at one name."""
+
 
 # -- login, logout, stop, botStatus ---------------------------------------------------------------------------------------------
 
@@ -315,7 +318,7 @@ async def room_list(call: Call) -> Answer:
     return "done", found
 
 
-INTERFACES: Final[Mapping[str, Callable[[Call], Awaitable[Answer]]]] = {
+INTERFACES: Final[Mapping[str, Interface]] = {
     "login": login,
     "macLogin": mac_login,
     "webLogin": web_login,
