@@ -4,8 +4,8 @@
 reqBody in it; check the head, the signature, the interface, the grant; let the interface check the body and answer. Whatever fails first
 raises a `Fault`, which becomes the answer. Nothing is recorded before the interface has checked the body.
 
-What a request may cost before its signature holds: a small one (`_INLINE_BYTES`) is read at once; the others take turns in one worker
-thread, so that none holds up the event loop; and those that are larger than any but an image has to be are read a few at a time.
+What a request may cost before its signature holds: a small one (`_SMALL`) is read at once; the others take turns in one worker thread, so
+that none holds up the event loop. Only so many of these, and only a few that are as large as an image, are there at a time; more get 503.
 """
 
 from collections.abc import Callable, Sequence
@@ -39,11 +39,30 @@ from wxrc_http.port import Backend
 from wxrc_http.read_only import read_only
 
 _NO_TYPES: Final[tuple[SignatureType, ...]] = ()
-_INLINE_BYTES: Final = 16_384
-_LARGE: Final = frozenset({"roomSendImg", "userSendImg"})  # an image may stand in the body itself
+_SMALL: Final = 16_384  # bytes
+_MEDIUM_AT_ONCE: Final = 64
 _LARGE_AT_ONCE: Final = 4
+_WITH_IMAGE: Final = frozenset({"roomSendImg", "userSendImg"})  # the image may stand in the body itself
 
 T = TypeVar("T")
+
+
+class _Places:
+    """Places for requests that are too large for any number of them to be kept at once."""
+
+    def __init__(self, free: int) -> None:
+        self.free = free
+
+    def take(self, request: Request) -> None:
+        """Give a request one of these places for that which it has, if any, until it is answered."""
+        if request.places is self:
+            return
+        if not self.free:
+            raise Fault(Code.UNAVAILABLE, "too many large requests", status=503)
+        if request.places is not None:
+            request.places.free += 1
+        self.free -= 1
+        request.places = self
 
 
 class Api:
@@ -74,7 +93,8 @@ class Api:
         self._shared_names = SharedNames()
         self._arrivals = Arrivals()
         self._worker = anyio.CapacityLimiter(1)
-        self._large = anyio.Semaphore(_LARGE_AT_ONCE, max_value=_LARGE_AT_ONCE)
+        self._medium = _Places(_MEDIUM_AT_ONCE)
+        self._large = _Places(_LARGE_AT_ONCE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; nothing but cancellation and the server's own errors comes out of here."""
@@ -93,8 +113,8 @@ class Api:
             await send({"type": "http.response.body", "body": body})
             return
         finally:
-            if request.large:
-                self._large.release()
+            if request.places is not None:
+                request.places.free += 1
         await send_refusal(request, send, status, body)
 
     async def _answer(self, request: Request) -> bytes:
@@ -180,13 +200,13 @@ class Api:
 
     async def _in_turn(self, size: int, work: Callable[..., T], *args: Any) -> T:
         """Return `work(*args)`: at once for a small request, and in the worker thread, one at a time, for any other."""
-        if size <= _INLINE_BYTES:
+        if size <= _SMALL:
             return work(*args)
         return await anyio.to_thread.run_sync(work, *args, limiter=self._worker)
 
     async def _read(self, request: Request) -> bytes:
         receive = request.receive
-        limit = self._max_image_body_bytes if request.interface in _LARGE else self._max_body_bytes
+        limit = self._max_image_body_bytes if request.interface in _WITH_IMAGE else self._max_body_bytes
         content_length = request.headers.get(b"content-length", b"")
         if content_length.isdigit() and (len(content_length) > 18 or int(content_length) > limit):
             raise _too_large(limit)
@@ -209,11 +229,10 @@ class Api:
                     raise _too_large(limit)
                 if not message.get("more_body", False):
                     return bytes(parts)
-                if len(parts) > self._max_body_bytes and not request.large:
-                    await self._large.acquire()
-                    request.large = True
-        if len(parts) > self._max_body_bytes and not request.large:
-            raise Fault(Code.UNAVAILABLE, "too many large requests", status=503)
+                if len(parts) > self._max_body_bytes:
+                    self._large.take(request)
+                elif len(parts) > _SMALL:
+                    self._medium.take(request)
         raise Fault(Code.BODY_INCOMPLETE, "too slow", status=408, seconds=f"{self._body_timeout_s:g}")
 
 

@@ -3,7 +3,7 @@
 import logging
 import traceback
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import anyio
 
@@ -37,6 +37,16 @@ _LINGER_S: Final = 1.0
 _LINGER_BYTES: Final = 8 * 1_048_576
 
 
+class Places(Protocol):
+    """Places for requests that are too large for any number of them to be kept at once.
+
+    Attributes:
+        free: How many are left.
+    """
+
+    free: int
+
+
 class Request:
     """A request while it is being answered.
 
@@ -46,10 +56,10 @@ class Request:
         interface: What follows `/api/` in its path.
         headers: Those that matter here, see `_headers`.
         english: Its sentences are English.
-        large: It counts among the large ones until it is answered.
+        places: Of which kind its place among the larger ones is; None = it is a small one.
     """
 
-    __slots__ = ("english", "headers", "interface", "large", "receive", "scope")
+    __slots__ = ("english", "headers", "interface", "places", "receive", "scope")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.scope = scope
@@ -57,7 +67,7 @@ class Request:
         self.headers = _headers(scope)
         self.interface = _interface(scope)
         self.english = prefers_english(self.headers.get(b"accept-language", b"")[:256])
-        self.large = False
+        self.places: Places | None = None
 
 
 def _headers(scope: Scope) -> dict[bytes, bytes]:

@@ -3,11 +3,10 @@
 import gc
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import ExitStack, asynccontextmanager, suppress
 
 import anyio
-import uvicorn
 from anyio.abc import TaskStatus
 from attrs import field, frozen
 from starlette.routing import BaseRoute
@@ -16,7 +15,9 @@ from wxrc_core.errors import WxrcError
 from wxrc_gateway import Gateway, NotEntered
 from wxrc_service import descriptors
 from wxrc_service.app import wxrc_app
+from wxrc_service.connections import Limits
 from wxrc_service.data import DataDir, opened_world
+from wxrc_service.http_server import Server
 from wxrc_service.puppets import kinds
 from wxrc_store.sqlite import SqliteStore
 
@@ -35,6 +36,7 @@ class Settings:
         simulator: Whether the simulator's pages are served; None = where a simulated bot exists. False: no simulated bot runs either.
         simulator_hosts: Host names that they answer to besides those of loopback.
         extra: Further routes.
+        limits: What the HTTP server bears.
     """
 
     data: DataDir
@@ -46,14 +48,7 @@ class Settings:
     simulator: bool | None = None
     simulator_hosts: Sequence[str] = ()
     extra: Sequence[BaseRoute] = field(default=())
-
-
-class _Server(uvicorn.Server):
-    """uvicorn, which leaves the signals to us: we have to drain the gateway before the process ends."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
+    limits: Limits = field(factory=Limits)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -62,7 +57,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listener = socket.socket(family, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
-        listener.listen(2048)
+        listener.listen(128)  # what is accepted in one go is counted afterwards
     except OSError as error:
         raise WxrcError(
             f"cannot listen on {host} port {port}: {error.strerror}; choose another --port or --host"
@@ -109,17 +104,7 @@ async def service(settings: Settings) -> AsyncIterator[tuple[Gateway, str]]:
                 simulator_when=simulates,
                 extra=settings.extra,
             )
-            config = uvicorn.Config(
-                app,
-                # Access logs would hold message texts (GET carries them in the query).
-                access_log=False,
-                log_config=None,
-                lifespan="off",
-                server_header=False,
-                proxy_headers=False,
-                timeout_graceful_shutdown=2,  # an open page must not hold up the way down
-            )
-            server = _Server(config)
+            server = Server(app, settings.limits)
             async with anyio.create_task_group() as tasks:
                 stopped = anyio.Event()
 
