@@ -73,6 +73,54 @@ class _Flow(FlowControl):
             super().resume_reading()
 
 
+class _Answer:
+    """An application whose answers go out in one write, head and body: the client wakes up once, and the kernel is called once.
+
+    Only for an answer that is whole, has its length and leaves the connection open; any other goes the way that uvicorn has for it.
+    """
+
+    __slots__ = ("app", "cycle", "start")
+
+    def __init__(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self.cycle = cycle
+        self.app = app
+        self.start: Any = None
+
+    def __call__(self, scope: Any, receive: Any, send: Any) -> Any:
+        """Return the application's coroutine."""
+        return self.app(scope, receive, self.send)
+
+    async def send(self, message: Any) -> None:
+        """Keep the start of an answer until its body comes."""
+        start = self.start
+        if start is None:
+            if message["type"] == "http.response.start":
+                self.start = message
+                return
+        else:
+            self.start = None
+            if self._sent_at_once(start, message):
+                return
+            await self.cycle.send(start)
+        await self.cycle.send(message)
+
+    def _sent_at_once(self, start: Any, message: Any) -> bool:
+        cycle, body = self.cycle, message.get("body", b"")
+        if not cycle.keep_alive or message.get("more_body") or cycle.flow.write_paused or cycle.disconnected:
+            return False
+        headers = [*cycle.default_headers, *start["headers"]]
+        if (b"content-length", b"%d" % len(body)) not in headers or cycle.scope["method"] == "HEAD":
+            return False
+        lines = b"".join([b"%b: %b\r\n" % header for header in headers])
+        if lines.count(b"\n") != len(headers) or b"\nconnection" in lines.lower() or cycle.response_started:
+            return False
+        cycle.response_started = cycle.response_complete = True
+        cycle.transport.write(STATUS_LINE[start["status"]] + lines + b"\r\n" + body)
+        cycle.message_event.set()
+        cycle.on_response()
+        return True
+
+
 class LimitedProtocol(HttpToolsProtocol):
     """One connection."""
 
@@ -242,7 +290,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._answering = cycle
-        super()._start_asgi_task(cycle, app)
+        super()._start_asgi_task(cycle, _Answer(cycle, app))
 
     def _wait(self) -> None:
         self.deadline = self.limited.now + self.limits.idle_s
