@@ -88,7 +88,7 @@ def test_depth(opening: str) -> None:
     levels = MAX_DEPTH // len(closing)
 
     parse((opening * levels + "1" + closing * levels).encode())
-    for depth in (levels + 1, 990, 100_000):
+    for depth in (levels + 1, 990, 4_900):
         with pytest.raises(Unreadable) as refused:
             parse((opening * depth + "1" + closing * depth).encode())
         assert "depth" == refused.value.why

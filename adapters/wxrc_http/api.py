@@ -40,7 +40,7 @@ from wxrc_http.read_only import read_only
 
 _NO_TYPES: Final[tuple[SignatureType, ...]] = ()
 _SMALL: Final = 16_384  # bytes
-_MEDIUM_AT_ONCE: Final = 64
+_MEDIUM_AT_ONCE: Final = 32
 _LARGE_AT_ONCE: Final = 4
 _WITH_IMAGE: Final = frozenset({"roomSendImg", "userSendImg"})  # the image may stand in the body itself
 
@@ -81,7 +81,7 @@ class Api:
         backend: Backend,
         *,
         answer_wait_ms: int = 300,
-        max_body_bytes: int = 262_144,
+        max_body_bytes: int = 1_048_576,
         max_image_body_bytes: int = 29_360_128,
         body_timeout_s: float = 10.0,
     ) -> None:
@@ -196,13 +196,23 @@ class Api:
             raise Fault(Code.BODY_TYPE, "content encoding")
         if envelope.carrier(headers.get(b"content-type", b"")) == "json":
             return await self._in_turn(len(raw), envelope.from_json, raw)
+        if len(raw) > self._max_body_bytes:
+            raise _too_large(self._max_body_bytes)  # decoding that many %XX costs too much; an image fits into JSON
         return await self._in_turn(len(raw), envelope.from_form, raw)
 
     async def _in_turn(self, size: int, work: Callable[..., T], *args: Any) -> T:
         """Return `work(*args)`: at once for a small request, and in the worker thread, one at a time, for any other."""
         if size <= _SMALL:
             return work(*args)
-        return await anyio.to_thread.run_sync(work, *args, limiter=self._worker)
+        outcome: tuple[T, None] | tuple[None, Fault] = await anyio.to_thread.run_sync(
+            _outcome, work, args, limiter=self._worker
+        )
+        if outcome[1] is None:
+            return outcome[0]
+        try:
+            raise outcome[1]
+        finally:
+            del outcome  # see `exchange.refusal`
 
     async def _read(self, request: Request) -> bytes:
         receive = request.receive
@@ -234,6 +244,14 @@ class Api:
                 elif len(parts) > _SMALL:
                     self._medium.take(request)
         raise Fault(Code.BODY_INCOMPLETE, "too slow", status=408, seconds=f"{self._body_timeout_s:g}")
+
+
+def _outcome(work: Callable[..., T], args: Sequence[Any]) -> tuple[T, None] | tuple[None, Fault]:
+    """Return what work gives or raises: raised out of a thread, an error stays until garbage is collected."""
+    try:
+        return work(*args), None
+    except Fault as fault:
+        return None, fault.with_traceback(None)
 
 
 def _signed(interface: str, found: Envelope, checked: head.Head, channel: Channel | None, keys: Sequence[str]) -> bool:

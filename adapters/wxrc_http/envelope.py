@@ -11,7 +11,7 @@ from urllib.parse import unquote_to_bytes
 from wxrc_http import bracket
 from wxrc_http.answers import Code, Fault
 from wxrc_http.sentences import RULES, LocalizedText
-from wxrc_http.strict_json import MAX_DEPTH, Unreadable, members, parse
+from wxrc_http.strict_json import MAX_DEPTH, MAX_ELEMENTS, Unreadable, members, parse
 
 MAX_FORM_FIELDS: Final = 512
 """How many fields a form may have; those beside `reqHead` and `reqBody` are ignored."""
@@ -133,7 +133,7 @@ def _envelope(whole: dict[str, Any], text: bytes, kind: Carrier) -> Envelope:
 def _unreadable(unreadable: Unreadable, field: str) -> Fault:
     named = field if field in ("reqHead", "reqBody") else _WHOLE
     name = unreadable.name.encode("ascii", "backslashreplace").decode()[:64]
-    return Fault(bracket.code(field), unreadable.why, field=named, name=name, limit=MAX_DEPTH)
+    return Fault(bracket.code(field), unreadable.why, field=named, name=name, limit=MAX_DEPTH, most=MAX_ELEMENTS)
 
 
 def _unquote(encoded: bytes) -> bytes:

@@ -209,6 +209,10 @@ SENTENCES: Final[Mapping[str, LocalizedText]] = {
     "depth": LocalizedText(
         "{field} 的 JSON 嵌套过深；最多 {limit} 层", "{field} is nested too deeply; it may have at most {limit} levels."
     ),
+    "elements": LocalizedText(
+        "{field} 的 JSON 元素过多；对象、数组及其成员最多 {most} 个",
+        "{field} has too many JSON elements; it may have at most {most} objects, arrays and members.",
+    ),
     "number": LocalizedText(
         "{field} 含有过大的数值；请用较小的数值或字符串",
         "{field} has a number that is too large; use a smaller one or a string.",

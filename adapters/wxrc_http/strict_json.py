@@ -22,6 +22,9 @@ import msgspec
 MAX_DEPTH: Final = 32
 """How deep objects and arrays may be nested."""
 
+MAX_ELEMENTS: Final = 10_000
+"""How many objects, arrays, members and elements there may be, those in strings that look like some included."""
+
 _BOM: Final = b"\xef\xbb\xbf"
 
 
@@ -41,7 +44,7 @@ class Unreadable(ValueError):
         self.name = name
 
 
-Why = Literal["syntax", "not_utf8", "bom", "repeated", "depth", "number"]
+Why = Literal["syntax", "not_utf8", "bom", "repeated", "depth", "elements", "number"]
 
 
 class Member(NamedTuple):
@@ -59,6 +62,9 @@ def parse(raw: bytes) -> Any:
     Raises:
         Unreadable: It is not JSON as we read it.
     """
+    if len(raw) > MAX_ELEMENTS and raw.count(b",") + raw.count(b"{") + raw.count(b"[") > MAX_ELEMENTS:
+        # Reading it to find out where would cost what this spares us. A head has never that many.
+        raise Unreadable("elements", "reqHead" if b'"reqHead"' in raw and b'"reqBody"' not in raw else "reqBody")
     try:
         value = _decode(raw)
         again = _encode(value)

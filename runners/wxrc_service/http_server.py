@@ -19,7 +19,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from wxrc_http.answers import Code, envelope, prefers_english, sentence
 from wxrc_service.connections import SWEEP_S, Connections, Limits, open_files
 
-_PIECE: Final = 4_096  # bytes; the shortest request has 18
+_PIECE: Final = 4_096  # bytes
+_SMALL_PIECE: Final = 512  # the shortest request has 18: so no piece begins many
 _BACKLOG: Final = 128
 
 
@@ -199,8 +200,9 @@ class LimitedProtocol(HttpToolsProtocol):
     def _feed_on(self) -> None:
         at, unfed = 0, self._unfed
         while at < len(unfed) and len(self.pipeline) < self.limits.pipelined and not self._over:
-            self._feed(unfed[at : at + _PIECE])
-            at += _PIECE
+            piece = _PIECE if self._in_body else _SMALL_PIECE
+            self._feed(unfed[at : at + piece])
+            at += piece
         self._unfed = b"" if self._over else unfed[at:]
         flow = self.flow
         assert isinstance(flow, _Flow)
