@@ -47,6 +47,7 @@ PAIRS = [
 
 @pytest.mark.parametrize(("first", "second"), PAIRS)
 @pytest.mark.parametrize("kind", ["MD5", "HMAC-SHA256"])
+@pytest.mark.wire("sign.one_interface", "attack.replay")
 async def test_a_captured_request_at_another_interface(
     kind: str, first: str, second: str, backend: FakeBackend, caller: Caller
 ) -> None:
@@ -61,6 +62,7 @@ async def test_a_captured_request_at_another_interface(
     assert "0" == res_body(await caller.send(first, raw, headers))["rtCode"]
 
 
+@pytest.mark.wire("sign.HMAC-SHA256-V2", "attack.replay")
 async def test_the_interface_is_signed(backend: FakeBackend, caller: Caller) -> None:
     """With HMAC-SHA256-V2 the captured bytes are simply not signed for another interface, and no memory is needed."""
     raw = dumps({"reqHead": a_head(), "reqBody": {}}).encode()
@@ -82,6 +84,7 @@ async def test_the_same_txcode_may_be_signed_for_two_interfaces(caller: Caller) 
         assert "0" == res_body(await caller.send(interface, raw, headers))["rtCode"]
 
 
+@pytest.mark.wire("order")
 async def test_the_other_interface_checks_its_body_first(caller: Caller) -> None:
     """12 comes last in the order of checks: the other interface's own faults come before it."""
     await caller.call("botStatus", head=a_head())
@@ -104,6 +107,7 @@ async def test_only_what_was_signed_and_may_be_done_counts(backend: FakeBackend,
     assert "0" == (await caller.call("logout", head=a_head()))["rtCode"]
 
 
+@pytest.mark.wire("sign.one_interface")
 async def test_it_holds_as_long_as_the_request_does(backend: FakeBackend, caller: Caller) -> None:
     """A request whose txtime lies in the future is still known when that future ends."""
     head = a_head(txtime=str(NOW + 299_000))
@@ -120,6 +124,7 @@ async def test_it_holds_as_long_as_the_request_does(backend: FakeBackend, caller
     assert [] == backend.log
 
 
+@pytest.mark.wire("attack.memory")
 def test_memory_is_bounded_and_a_channel_forgets_its_own_only() -> None:
     """The newest are known, the oldest are forgotten, and one busy channel takes nothing from another."""
     arrivals = Arrivals(most=100)

@@ -88,6 +88,7 @@ def a_signed_head(**changes: Any) -> dict[str, Any]:
     return head | {"sign": rsa_sign(head)}
 
 
+@pytest.mark.wire("carrier.bracket")
 async def test_a_form_of_a_node_client(backend: FakeBackend, caller: Caller) -> None:
     """A nested body arrives as the same message as its JSON, whether elements are numbered or not."""
     body = {"text": "你好 & [x]=1", "roomTopic": "客服一群", "atList": ["赵立伟", "李"]}
@@ -102,6 +103,7 @@ async def test_a_form_of_a_node_client(backend: FakeBackend, caller: Caller) -> 
     assert 1 == len(backend.log)
 
 
+@pytest.mark.wire("carrier.bracket")
 async def test_numbers_are_read_where_a_number_is_due(caller: Caller) -> None:
     """A field that is a number may be written in digits, and anything else in it has the wrong type."""
     sent = res_body(
@@ -115,6 +117,7 @@ async def test_numbers_are_read_where_a_number_is_due(caller: Caller) -> None:
     assert ["0", "32", "31", "31", "31", "31", "31"] == codes
 
 
+@pytest.mark.wire("carrier.bracket", "sign.RSA")
 async def test_only_rsa_signs_it(backend: FakeBackend, caller: Caller) -> None:
     """A bracket form has no text that a KEY could sign: not the body, not the empty text."""
     raw = a_bracket(a_head(sign="x"), {"text": "1", "roomTopic": "客服一群"})
@@ -144,6 +147,7 @@ WRONG_RSA = {
 
 
 @pytest.mark.parametrize("sign", WRONG_RSA.values(), ids=WRONG_RSA)
+@pytest.mark.wire("sign.RSA", "attack.signature")
 async def test_wrong_rsa_signatures(sign: str, backend: FakeBackend, caller: Caller) -> None:
     """Every wrong RSA signature gets 13, as an unknown channel does."""
     for chid in ("crm", "nobody"):
@@ -154,6 +158,7 @@ async def test_wrong_rsa_signatures(sign: str, backend: FakeBackend, caller: Cal
 
 
 @pytest.mark.parametrize("types", [("HMAC-SHA256-V2", "HMAC-SHA256", "MD5"), TYPES])
+@pytest.mark.wire("sign.accepted")
 async def test_rsa_must_be_switched_on(types: tuple[str, ...], backend: FakeBackend, caller: Caller) -> None:
     """RSA holds only where the channel accepts it and has a public key."""
     key = PUBLIC if "RSA" not in types else ""
@@ -163,6 +168,7 @@ async def test_rsa_must_be_switched_on(types: tuple[str, ...], backend: FakeBack
     assert "13" == res_body(await caller.send("roomSendText", raw, FORM))["rtCode"]
 
 
+@pytest.mark.wire("sign.RSA", "sign.header")
 async def test_rsa_in_the_headers(caller: Caller) -> None:
     """An RSA signature of a JSON request may stand in the headers too."""
     headers = JSON | {"X-Ecaspsplus-Signature": RIGHT, "X-Ecaspsplus-SignatureType": "RSA"}
@@ -170,6 +176,7 @@ async def test_rsa_in_the_headers(caller: Caller) -> None:
     assert "0" == res_body(await caller.send("roomSendText", a_json(), headers))["rtCode"]
 
 
+@pytest.mark.wire("sign.RSA")
 async def test_rsa_leaves_the_body_open_but_not_the_txcode(backend: FakeBackend, caller: Caller) -> None:
     """A captured RSA request with another body gets 12: its txcode is used up."""
     await caller.send("roomSendText", a_bracket(a_signed_head(), {"text": "1", "roomTopic": "客服一群"}), FORM)
@@ -223,6 +230,7 @@ MALFORMED = [
 
 
 @pytest.mark.parametrize(("raw", "code", "named"), MALFORMED, ids=range(len(MALFORMED)))
+@pytest.mark.wire("carrier.bracket")
 async def test_malformed_brackets(raw: str, code: str, named: str, backend: FakeBackend, caller: Caller) -> None:
     """A bracket form that can be read in two ways, or in none, gets 10 or 11 for the head and 31 for the body."""
     said = res_body(await caller.send("roomSendText", raw.encode(), FORM | {"Accept-Language": "en"}))

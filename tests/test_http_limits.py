@@ -44,6 +44,7 @@ LARGE = {
 
 
 @pytest.mark.parametrize("raw", LARGE.values(), ids=LARGE)
+@pytest.mark.wire("answer.431", "attack.head")
 def test_a_large_head(raw: bytes, served: Served) -> None:
     """A head that is too large, in any part, gets 431 with the envelope, even while the client is still sending."""
     status, headers, said = served.ask(raw)
@@ -53,6 +54,7 @@ def test_a_large_head(raw: bytes, served: Served) -> None:
     assert "65536" in said["rtMsg"]
 
 
+@pytest.mark.wire("answer.431", "attack.head")
 def test_a_head_of_just_the_limit(served: Served) -> None:
     """A head of 64 KiB with 100 headers is taken, in whatever pieces it comes; one byte more, or one header more, is not."""
     bare = len(a_request("L", *(f"X{number}: y" for number in range(95))).partition(b"\r\n\r\n")[0])
@@ -79,6 +81,7 @@ def test_a_head_of_just_the_limit(served: Served) -> None:
         b"\x16\x03\x01",
     ],
 )
+@pytest.mark.wire("attack.not_http")
 def test_what_is_not_http(raw: bytes, served: Served, caplog: pytest.LogCaptureFixture) -> None:
     """What is not HTTP gets 400 with the envelope, and no line in the log: there could be millions."""
     status, _, said = served.ask(raw + b"x" * 10 + b"\r\n\r\n")
@@ -102,6 +105,7 @@ def drip(connection: socket.socket, raw: bytes) -> bytes:
     return b""
 
 
+@pytest.mark.wire("answer.408", "attack.slow")
 def test_a_dripping_head(served: Served) -> None:
     """A head that comes byte by byte gets 408, whether it is the first on its connection or not."""
     for first in (b"", a_request("DRIP")):
@@ -116,6 +120,7 @@ def test_a_dripping_head(served: Served) -> None:
         assert b'"rtCode":"10"' in answer
 
 
+@pytest.mark.wire("answer.408", "attack.slow")
 def test_a_dripping_body(served: Served) -> None:
     """A body that comes byte by byte gets 408."""
     with served.connect() as connection:
@@ -127,6 +132,7 @@ def test_a_dripping_body(served: Served) -> None:
 
 
 @pytest.mark.parametrize("first", [b"", b"\r\n\r\n", a_request("IDLE")])
+@pytest.mark.wire("attack.connections")
 def test_silence(first: bytes, served: Served) -> None:
     """A connection that says nothing is closed, at once after its beginning or after an answer."""
     with served.connect() as connection:
@@ -137,6 +143,7 @@ def test_silence(first: bytes, served: Served) -> None:
         assert b"" == read_all(connection)
 
 
+@pytest.mark.wire("attack.no_reading")
 def test_a_client_that_takes_no_answer(served: Served) -> None:
     """A client that asks and asks and never reads is cut off; what waits for it is bounded meanwhile."""
     with served.connect() as connection:
@@ -157,6 +164,7 @@ def test_a_client_that_takes_no_answer(served: Served) -> None:
 # -- many ---------------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.wire("attack.connections")
 def test_silent_connections_make_room() -> None:
     """With every place taken by silent connections a new client is answered at once, and the log says so once and again when it is over."""
     served = Served(connections=50, per_address=50, head_s=60.0)
@@ -185,6 +193,7 @@ def test_silent_connections_make_room() -> None:
     ]
 
 
+@pytest.mark.wire("attack.one_address")
 def test_one_address_takes_only_its_share() -> None:
     """An address that has taken its share gets room from its own connections, not from those of others."""
     served = Served(connections=50, per_address=10, head_s=60.0)
@@ -201,6 +210,7 @@ def test_one_address_takes_only_its_share() -> None:
             connection.close()
 
 
+@pytest.mark.wire("attack.pipelining")
 def test_pipelined_requests_are_all_answered(served: Served) -> None:
     """Any number of requests sent at once, in pieces of any size, is answered, in order."""
     number = 500

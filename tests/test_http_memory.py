@@ -117,6 +117,7 @@ def resident_mb(pid: int) -> float:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+@pytest.mark.wire("attack.memory")
 def test_memory_is_flat(tmp_path: Path) -> None:
     """After a warm-up, any number of hostile requests of every kind changes the service's memory by less than 20 MB."""
     with Service(tmp_path / "data") as service:
@@ -148,6 +149,7 @@ def served() -> Iterator[Served]:
 
 
 @pytest.mark.parametrize("make", OPEN, ids=range(len(OPEN)))
+@pytest.mark.wire("attack.memory")
 def test_a_refused_request_leaves_no_ring(make: Any, served: Served) -> None:
     """What a refused request has made is gone with it, without the garbage collector."""
     with served.connect() as connection:
