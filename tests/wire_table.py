@@ -18,7 +18,7 @@ _TEXTS = {
     ),
     "en": (
         "# The wire, row by row",
-        "Written by `python -m tests.wire_table`; do not edit. A row of the contract or of the list of attacks, and the tests that show it.",
+        "Written by `python -m tests.wire_table`; do not edit. Rows of the contract and of the attacks, and the tests that show them.",
         ("row", "what holds", "tests"),
         "(pending)",
     ),
