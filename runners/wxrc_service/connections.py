@@ -6,20 +6,15 @@ timer for each request would cost more than all checks of its head.
 """
 
 import logging
-import sys
 from collections.abc import Callable
 from typing import Final, Protocol
 
 from attrs import evolve, frozen
 
-if sys.platform != "win32":
-    import resource
-
 SWEEP_S: Final = 0.5
 """How often times are checked (seconds); a limit may be overrun by as much."""
 
 _LOG: Final = logging.getLogger("wxrc.http")
-_MOST_FILES: Final = 65_536
 _KEPT_FILES: Final = (
     256  # for the store, callbacks, clients of bots, and connections that are accepted but not yet counted
 )
@@ -54,25 +49,12 @@ class Limits:
     close_s: float = 2.0
 
     def within(self, files: int) -> "Limits":
-        """Return limits that leave descriptors for others, of the number of open files that this process may have."""
+        """Return limits that leave descriptors for others, of the number of open files that this process may have; -1 = any."""
+        if files < 0:
+            return self
         left = files - _KEPT_FILES if files >= 4 * _KEPT_FILES else files // 2
         most = max(1, min(self.connections, left))
         return evolve(self, connections=most, per_address=min(self.per_address, most))
-
-
-def open_files() -> int:
-    """Raise the limit of open files as far as it may be, and return it."""
-    if sys.platform == "win32":
-        return _MOST_FILES
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
-    if soft == resource.RLIM_INFINITY or soft >= wanted:
-        return wanted
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    except (OSError, ValueError):
-        return soft
-    return wanted
 
 
 class Connection(Protocol):

@@ -17,7 +17,8 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from wxrc_http.answers import Code, envelope, prefers_english, sentence
-from wxrc_service.connections import SWEEP_S, Connections, Limits, open_files
+from wxrc_service import descriptors
+from wxrc_service.connections import SWEEP_S, Connections, Limits
 
 _PIECE: Final = 4_096  # bytes
 _SMALL_PIECE: Final = 512  # the shortest request has 18: so no piece begins many
@@ -34,7 +35,7 @@ class Server(uvicorn.Server):
 
     def __init__(self, app: Any, limits: Limits) -> None:
         loop = asyncio.get_running_loop()
-        self.limited = Connections(limits.within(open_files()), loop.time)
+        self.limited = Connections(limits.within(descriptors.raise_limit()), loop.time)
         protocol: Any = partial(LimitedProtocol, limited=self.limited)
         super().__init__(
             uvicorn.Config(
