@@ -11,6 +11,7 @@ SOAK_SEEDS ?= 100000
 SOAK_KILLS ?= 300
 SOAK_CUTS ?= 1000
 SOAK_EXAMPLES ?= 2000
+SOAK_HOSTILE ?= 200000
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check bench soak proto states clean
@@ -53,8 +54,9 @@ bench: $(VENV)/.dev ## measure, against what stands beside it in the same run
 	$(BIN)/python bench/bench_path.py
 
 soak: $(VENV)/.dev ## the long simulations, every planted fault, many more kills and power cuts
-	WXRC_SEEDS=$(SOAK_SEEDS) WXRC_KILLS=$(SOAK_KILLS) WXRC_CUTS=$(SOAK_CUTS) WXRC_EXAMPLES=$(SOAK_EXAMPLES) \
-		$(BIN)/python -m pytest --timeout 0 tests/test_simulation.py tests/test_kill.py tests/test_store_power.py tests/test_kit_machines.py
+	WXRC_SEEDS=$(SOAK_SEEDS) WXRC_KILLS=$(SOAK_KILLS) WXRC_CUTS=$(SOAK_CUTS) WXRC_EXAMPLES=$(SOAK_EXAMPLES) WXRC_HOSTILE=$(SOAK_HOSTILE) \
+		$(BIN)/python -m pytest --timeout 0 tests/test_simulation.py tests/test_kill.py tests/test_store_power.py tests/test_kit_machines.py \
+		tests/test_http_memory.py
 	$(BIN)/python -m wxrc_simulation --plants
 
 proto: $(BIN)/python ## write the Wechaty protocol's Python from its .proto file

@@ -81,6 +81,7 @@ HEADS = [
 
 
 @pytest.mark.parametrize(("head", "code", "named"), HEADS, ids=range(len(HEADS)))
+@pytest.mark.wire("head.required", "head.values", "head.txcode", "code.10", "code.11")
 async def test_heads(head: dict[str, Any], code: str, named: str, backend: FakeBackend, caller: Caller) -> None:
     """A field missing in the head gets 10, one of another type or with an illegal value 11, and the sentence names it."""
     said = await caller.call("roomSendText", TEXT, head=head)
@@ -93,11 +94,13 @@ async def test_heads(head: dict[str, Any], code: str, named: str, backend: FakeB
 @pytest.mark.parametrize(
     "txtime", [TXTIME, str(NOW), "20261123190500", "20261123185500", str(NOW + 300_000), str(NOW - 300_000)]
 )
+@pytest.mark.wire("head.txtime", "head.txtime_ms", "head.window")
 async def test_txtimes(txtime: str, caller: Caller) -> None:
     """The window's edges belong to it, in both forms."""
     assert "0" == (await caller.call("roomSendText", TEXT, head=a_head(txtime=txtime)))["rtCode"]
 
 
+@pytest.mark.wire("head.unknown")
 async def test_unknown_head_fields_are_ignored(caller: Caller) -> None:
     """What nobody knows in the head, of any type, is ignored."""
     assert "0" == (await caller.call("roomSendText", TEXT, head=a_head(version=3, extra={"a": [None]})))["rtCode"]
@@ -116,6 +119,7 @@ async def test_unknown_head_fields_are_ignored(caller: Caller) -> None:
         ("America/New_York", "20261101013000", "20261101"),
     ],
 )
+@pytest.mark.wire("head.txtime")
 async def test_zones(zone: str, txtime: str, day: str, backend: FakeBackend, caller: Caller) -> None:
     """A txtime is read in the channel's zone, and the day that a txcode belongs to is the day there."""
     backend.channels["crm"] = a_channel("crm", granted("zhao"), timezone=zone)
@@ -167,6 +171,7 @@ FAULTS: list[tuple[str, str, Callable[[Wrong], None]]] = [
 
 
 @pytest.mark.parametrize(("first", "second"), list(combinations(range(len(FAULTS)), 2)))
+@pytest.mark.wire("order", "order.nothing_recorded")
 async def test_order_of_checks(first: int, second: int, backend: FakeBackend) -> None:
     """A request with two faults gets the code of the one that is checked first."""
     caller = Caller(backend, max_body_bytes=10_000)
@@ -183,6 +188,7 @@ async def test_order_of_checks(first: int, second: int, backend: FakeBackend) ->
 
 
 @pytest.mark.parametrize("number", range(len(FAULTS)))
+@pytest.mark.wire("order", "code.30", "code.31", "code.32")
 async def test_single_faults(number: int, backend: FakeBackend) -> None:
     """Each of the faults alone gets its code, so that the pairs prove something."""
     await test_order_of_checks(number, number, backend)
@@ -194,6 +200,7 @@ async def test_single_faults(number: int, backend: FakeBackend) -> None:
 @pytest.mark.parametrize(
     "name", ["", "x", "LOGIN", "login/", "login/x", "../login", "roomSendVideo", "__init__", "é", "%00", "call"]
 )
+@pytest.mark.wire("code.20")
 async def test_unknown_interfaces(name: str, backend: FakeBackend, caller: Caller) -> None:
     """An unknown interface gets 20, and names those that there are."""
     said = await caller.call(name, TEXT)
@@ -203,6 +210,7 @@ async def test_unknown_interfaces(name: str, backend: FakeBackend, caller: Calle
     assert [] == backend.log
 
 
+@pytest.mark.wire("code.21", "attack.foreign")
 async def test_another_channels_bot_is_as_no_bot(backend: FakeBackend, caller: Caller) -> None:
     """Another channel's bot, a bot that does not exist and a grant for one that is gone cannot be told apart."""
     answers = [await caller.call("botStatus", head=a_head(botcode=name)) for name in ("zhou", "nobody", "li")]
@@ -214,6 +222,7 @@ async def test_another_channels_bot_is_as_no_bot(backend: FakeBackend, caller: C
 # -- once only ----------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.wire("once.same", "once.different", "code.0", "code.12")
 async def test_a_repeated_message(backend: FakeBackend, caller: Caller) -> None:
     """The same txcode and content is answered with the same msgid; anything different gets 12 and leaves nothing."""
     first = await caller.call("roomSendText", TEXT)
@@ -232,6 +241,7 @@ async def test_a_repeated_message(backend: FakeBackend, caller: Caller) -> None:
     assert 1 == len(backend.log)
 
 
+@pytest.mark.wire("once.day")
 async def test_a_txcode_is_the_channels_and_the_days(backend: FakeBackend, caller: Caller) -> None:
     """Another day, or another channel, has the txcode for itself."""
     await caller.call("roomSendText", TEXT)
@@ -244,11 +254,13 @@ async def test_a_txcode_is_the_channels_and_the_days(backend: FakeBackend, calle
     assert [2, 3] == [other_day["msgid"], other_channel["msgid"]]
 
 
+@pytest.mark.wire("once.queries")
 async def test_queries_are_not_recorded(backend: FakeBackend, caller: Caller) -> None:
-    """Queries leave nothing, and their txcode may be one that was used."""
+    """Queries leave nothing, and may be repeated with their txcode."""
     await caller.call("roomSendText", TEXT)
     for interface, body in (("botStatus", None), ("roomList", None), ("msgStatus", {"msgid": 1})):
-        assert "0" == (await caller.call(interface, body))["rtCode"]
+        assert "0" == (await caller.call(interface, body, head=a_head(txcode=interface)))["rtCode"]
+        assert "0" == (await caller.call(interface, body, head=a_head(txcode=interface)))["rtCode"]
 
     assert 1 == len(backend.log)
 
@@ -257,6 +269,7 @@ async def test_queries_are_not_recorded(backend: FakeBackend, caller: Caller) ->
 
 
 @pytest.mark.parametrize("where", ["starting", "store"])
+@pytest.mark.wire("answer.503", "code.22")
 async def test_unavailable(where: str, backend: FakeBackend, caller: Caller) -> None:
     """Where nothing can be promised the answer is 503 with Retry-After and code 22."""
     if where == "starting":
@@ -274,6 +287,7 @@ async def test_unavailable(where: str, backend: FakeBackend, caller: Caller) -> 
 @pytest.mark.parametrize(
     ("error", "code"), [(Refusal("the bot is gone"), "34"), (AlreadyTaken("the name is taken"), "33")]
 )
+@pytest.mark.wire("code.33", "code.34", "answer.200")
 async def test_refusals(error: Exception, code: str, backend: FakeBackend, caller: Caller) -> None:
     """What the core refuses comes with its reason."""
     backend.failure = error
@@ -283,6 +297,7 @@ async def test_refusals(error: Exception, code: str, backend: FakeBackend, calle
     assert str(error) in said["rtMsg"]
 
 
+@pytest.mark.wire("code.23", "rtMsg.secrets")
 async def test_the_unexpected(backend: FakeBackend, caller: Caller, caplog: pytest.LogCaptureFixture) -> None:
     """An unforeseen error is 23 with HTTP 200; the log tells where it was, and nothing of what it was about."""
     backend.failure = RuntimeError(f"secret {KEY} 你好")
@@ -330,6 +345,7 @@ async def test_the_unexpected(backend: FakeBackend, caller: Caller, caplog: pyte
         ("é", False),
     ],
 )
+@pytest.mark.wire("rtMsg.language")
 async def test_languages(accept: str, english: bool, caller: Caller) -> None:
     """The sentence is Chinese, or English where Accept-Language prefers it; the rest is the same."""
     raw = a_json(a_head(txcode=5))

@@ -41,6 +41,7 @@ def caller(backend: FakeBackend) -> Caller:
 # -- carriers -----------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.wire("carrier.json", "carrier.form", "carrier.query")
 async def test_carriers_name_the_same_message(backend: FakeBackend, caller: Caller) -> None:
     """The same request over JSON, form and query, in whatever spelling and order of names, is one message."""
     first = await caller.call("roomSendText", TEXT)
@@ -56,6 +57,7 @@ async def test_carriers_name_the_same_message(backend: FakeBackend, caller: Call
 
 
 @pytest.mark.parametrize("body", [None, {}])
+@pytest.mark.wire("carrier.no_body")
 async def test_no_body_is_an_empty_body(body: object, backend: FakeBackend, caller: Caller) -> None:
     """An interface that takes none is answered with `reqBody` absent, `{}`, or as an empty form field, and all are one request."""
     text = dumps(a_head()).encode()
@@ -101,8 +103,10 @@ MALFORMED_JSON = [
     (b'{"reqHead":{},"reqBody":{"text":"\x00"}}', "31", "reqBody"),
     (b'{"reqHead":{},"reqBody":{"a":' + b"[" * 31 + b"]" * 31 + b"}}", "31", "reqBody"),
     (b'{"reqHead":{},"reqBody":' + b"[" * 100_000, "31", "reqBody"),
-    (b'{"reqHead":' + b'{"a":' * 100_000, "11", "reqHead"),
-    (b"[" * 100_000, "31", "body"),
+    (b'{"reqHead":' + b'{"a":' * 40_000, "11", "reqHead"),
+    (b"[" * 100_000, "31", "reqBody"),
+    (b'{"reqHead":{},"reqBody":{"a":[' + b"{}," * 10_000 + b"1]}}", "31", "10000"),
+    (b'{"reqHead":{"a":[' + b"1," * 10_001 + b"1]}}", "11", "10000"),
     (b'{"reqHead":{},"reqBody":{"a":1e999}}', "31", "reqBody"),
     (b'{"reqHead":{},"reqBody":{"a":' + b"9" * 5_000 + b"}}", "31", "reqBody"),
     (b'{"reqHead":{"a":' + b"9" * 5_000 + b"}}", "11", "reqHead"),
@@ -113,6 +117,7 @@ MALFORMED_JSON = [
 
 
 @pytest.mark.parametrize(("raw", "code", "named"), MALFORMED_JSON, ids=range(len(MALFORMED_JSON)))
+@pytest.mark.wire("carrier.repeated", "attack.json")
 async def test_malformed_json(raw: bytes, code: str, named: str, backend: FakeBackend, caller: Caller) -> None:
     """JSON that cannot be read, or be read in two ways, gets 10 or 11 for the head and 31 for the rest, before any signature."""
     said = res_body(await caller.send("roomSendText", raw, JSON | signed(raw) | {"Accept-Language": "en"}))
@@ -138,14 +143,15 @@ MALFORMED_FORMS = [
     ('reqHead={}&reqBody={"a":1,"a":1}', "31", "a"),
     ("reqHead=%FF", "11", "reqHead"),
     (f"reqHead={quote(HEAD_TEXT)}&reqBody=%7B%22text%22%3A%22%C3%22%7D", "31", "reqBody"),
-    ("reqHead%5Bchid%5D=crm", "11", "reqHead"),
+    ("reqBody={}&reqHead%5Bchid%5D=crm", "11", "reqHead"),
     (f"reqHead={quote(HEAD_TEXT)}&reqBody[text]=x", "31", "reqBody"),
-    ("&" * 100, "31", "form"),
+    ("&" * 512, "31", "form"),
 ]
 
 
 @pytest.mark.parametrize(("raw", "code", "named"), MALFORMED_FORMS, ids=range(len(MALFORMED_FORMS)))
 @pytest.mark.parametrize("method", ["POST", "GET"])
+@pytest.mark.wire("carrier.repeated")
 async def test_malformed_forms(
     method: str, raw: str, code: str, named: str, backend: FakeBackend, caller: Caller
 ) -> None:
@@ -188,6 +194,7 @@ async def test_other_form_fields_are_ignored(caller: Caller) -> None:
         ([("Content-Type", "application/json"), ("Content-Encoding", "br")], "Content-Encoding"),
     ],
 )
+@pytest.mark.wire("attack.encoding")
 async def test_unknown_carriers(
     headers: list[tuple[str, str]], named: str, backend: FakeBackend, caller: Caller
 ) -> None:
@@ -213,6 +220,7 @@ async def test_known_content_types(content_type: str, caller: Caller) -> None:
     )
 
 
+@pytest.mark.wire("attack.encoding")
 async def test_compressed_bodies_are_not_unpacked(backend: FakeBackend, caller: Caller) -> None:
     """A compressed body is refused as such, not read."""
     raw = gzip.compress(a_json())
@@ -261,6 +269,7 @@ async def _asgi(
     return sent[0]["status"], json.loads(body)["resBody"], answered
 
 
+@pytest.mark.wire("answer.413")
 async def test_too_large_by_content_length(backend: FakeBackend) -> None:
     """A body that is announced as too large is refused before any of it is read."""
 
@@ -274,6 +283,7 @@ async def test_too_large_by_content_length(backend: FakeBackend) -> None:
         assert "100" in said["rtMsg"]
 
 
+@pytest.mark.wire("answer.413")
 async def test_too_large_as_it_comes(backend: FakeBackend) -> None:
     """A body without a length is refused as soon as it is too large."""
 
@@ -306,6 +316,7 @@ async def test_a_long_query(backend: FakeBackend) -> None:
     assert 413 == response.status_code
 
 
+@pytest.mark.wire("answer.408")
 async def test_a_dripping_body(backend: FakeBackend) -> None:
     """A body that does not arrive in time gets 408."""
 

@@ -9,6 +9,7 @@ from urllib.parse import quote, urlencode
 
 import anyio
 import msgspec
+import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
@@ -170,6 +171,7 @@ def changed(interface: str, changes: list[tuple[str, str, Any, Any]]) -> dict[st
     ascii_only=st.booleans(),
     chunk=st.integers(1, 400),
 )
+@pytest.mark.wire("attack.fields", "order.nothing_recorded")
 def test_damaged_requests(
     interface: str,
     changes: list[tuple[str, str, Any, Any]],
@@ -241,6 +243,7 @@ GARBAGE = st.binary(max_size=60) | st.sampled_from(
     headers=st.lists(st.tuples(NAMES | st.binary(max_size=10), HEADER_VALUES), max_size=6),
     parts=st.lists(GARBAGE, max_size=3),
 )
+@pytest.mark.wire("answer.envelope")
 def test_anything(method: str, path: str, query: bytes, headers: list[tuple[bytes, bytes]], parts: list[bytes]) -> None:
     """Bytes of any kind anywhere get an envelope and leave nothing."""
     backend = FakeBackend()
@@ -250,7 +253,13 @@ def test_anything(method: str, path: str, query: bytes, headers: list[tuple[byte
 
 
 @FUZZ
-@given(raw=GARBAGE, name=st.text(max_size=20), carrier=st.sampled_from(["json", "head", "body"]))
+@given(
+    raw=GARBAGE,
+    # An empty body is right for an interface that takes none, and Hypothesis finds such names in our source.
+    name=st.text(max_size=20).filter(lambda name: name not in INTERFACES)
+    | st.sampled_from(["roomSendText", "msgStatus"]),
+    carrier=st.sampled_from(["json", "head", "body"]),
+)
 def test_signed_garbage(raw: bytes, name: str, carrier: str) -> None:
     """Whoever has the KEY may sign garbage: it is garbage still, and unknown interfaces are unknown."""
     head = dumps({"chid": "crm", "botcode": "zhao", "txcode": "T1", "txtime": TXTIME}).encode()

@@ -47,6 +47,7 @@ def the_message(backend: FakeBackend) -> MessageQueued:
         ("stop", "stop", ""),
     ],
 )
+@pytest.mark.wire("login", "logout")
 async def test_operations(interface: str, kind: str, login_kind: str, backend: FakeBackend, caller: Caller) -> None:
     """Each is accepted at once and recorded once, with what is to be done."""
     said = await caller.call(interface)
@@ -73,6 +74,7 @@ async def test_operations(interface: str, kind: str, login_kind: str, backend: F
     ("interface", "kinds", "named"),
     [("macLogin", ("web", "pad"), "web, pad"), ("webLogin", ("mac",), "mac"), ("login", (), "none")],
 )
+@pytest.mark.wire("login", "code.34")
 async def test_no_such_kind_of_login(
     interface: str, kinds: tuple[str, ...], named: str, backend: FakeBackend, caller: Caller
 ) -> None:
@@ -88,6 +90,7 @@ async def test_no_such_kind_of_login(
 # -- botStatus ------------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.wire("botStatus")
 async def test_status_logged_in(caller: Caller) -> None:
     """A bot that is logged in says who it is."""
     said = await caller.call("botStatus")
@@ -105,6 +108,7 @@ async def test_status_logged_in(caller: Caller) -> None:
     } == said
 
 
+@pytest.mark.wire("botStatus")
 async def test_status_while_a_code_waits(backend: FakeBackend, caller: Caller) -> None:
     """While a QR code waits the status is `logout`; the code's URL is there while the code is valid."""
     head = a_head(botcode="qian")
@@ -126,6 +130,7 @@ async def test_status_never_logged_in(caller: Caller) -> None:
     )
 
 
+@pytest.mark.wire("botStatus")
 async def test_status_unreachable_and_kicked(backend: FakeBackend, caller: Caller) -> None:
     """A logged-in bot whose puppet cannot be reached is `err`; one that was kicked is `logout`; both say why."""
     backend.tell("zhao", puppet.ReportLinkLost(at=NOW, reason="the puppet does not answer"))
@@ -247,6 +252,7 @@ BODIES: list[tuple[object, str, str]] = [
 
 
 @pytest.mark.parametrize(("body", "code", "named"), BODIES, ids=range(len(BODIES)))
+@pytest.mark.wire("roomSendText", "attack.fields", "code.30", "code.31", "code.32")
 async def test_wrong_bodies(body: object, code: str, named: str, backend: FakeBackend, caller: Caller) -> None:
     """Incomplete is 30, another type 31, another value 32; the sentence names the field and nothing is recorded."""
     said = await caller.call("roomSendText", body, headers=EN)
@@ -270,6 +276,7 @@ async def test_wrong_bodies(body: object, code: str, named: str, backend: FakeBa
     ],
     ids=range(8),
 )
+@pytest.mark.wire("roomSendText")
 async def test_right_bodies(body: dict[str, Any], backend: FakeBackend, caller: Caller) -> None:
     """What lies on the edge, and what is none of our business, is taken."""
     assert "0" == (await caller.call("roomSendText", body | {"roomTopic": "客服一群"}))["rtCode"]
@@ -305,6 +312,7 @@ async def test_a_puppet_that_cannot(able: puppet.Capabilities, backend: FakeBack
 # -- msgStatus ------------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.wire("msgStatus")
 async def test_status_of_a_message(backend: FakeBackend, caller: Caller) -> None:
     """By number or by txcode and date: where it stands and its history, without the text."""
     backend.outcome = puppet.Accepted("receipt-1")
@@ -382,6 +390,7 @@ async def test_wrong_queries(body: object, code: str, named: str, caller: Caller
     assert named in said["rtMsg"]
 
 
+@pytest.mark.wire("attack.foreign")
 async def test_another_channels_message_is_as_none(caller: Caller) -> None:
     """Another channel's message, an operation and what was never sent cannot be told apart."""
     await caller.call("roomSendText", {"text": "x"}, head=a_head(chid="shop", botcode="zhou"), key=OTHER_KEY)
@@ -403,6 +412,7 @@ async def test_another_channels_message_is_as_none(caller: Caller) -> None:
 # -- roomList -------------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.wire("roomList")
 async def test_rooms_page_by_page(caller: Caller) -> None:
     """Rooms come by id, as many as asked for, with a cursor while more follow."""
     first = await caller.call("roomList", {"limit": 2})
@@ -442,6 +452,7 @@ async def test_rooms_of_a_bot_that_is_out(backend: FakeBackend, caller: Caller) 
         ({"cursor": "x" * 257}, "32", "cursor"),
     ],
 )
+@pytest.mark.wire("roomList")
 async def test_wrong_pages(body: object, code: str, named: str, caller: Caller) -> None:
     """A cursor or limit of another type is 31, of another value 32."""
     said = await caller.call("roomList", body)

@@ -140,6 +140,7 @@ def test_a_dripping_body(served: Served) -> None:
 
 
 @pytest.mark.parametrize("announced", [True, False])
+@pytest.mark.wire("answer.413")
 def test_a_body_that_is_too_large(announced: bool, served: Served) -> None:
     """A client that sends on in spite of everything reads its 413 all the same."""
     with served.connect() as connection:
@@ -183,6 +184,7 @@ def test_no_continue_for_what_is_too_large(served: Served) -> None:
         ),
     )
 )
+@pytest.mark.wire("attack.not_http")
 def test_garbage_on_the_socket(raw: bytes, served: Served, caplog: pytest.LogCaptureFixture) -> None:
     """Any bytes get an envelope, the server's own 400, or a closed connection: no 500 and nothing in the error log."""
     answer = served.ask(raw)

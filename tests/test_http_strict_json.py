@@ -7,6 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from wxrc_http import strict_json
 from wxrc_http.strict_json import MAX_DEPTH, Unreadable, _parse_slowly, members, parse
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"])) | st.sampled_from(
@@ -56,6 +57,7 @@ def _nested(value: Any, path: list[str | int]) -> Any:
     st.booleans(),
     SEPARATORS,
 )
+@pytest.mark.wire("carrier.repeated", "attack.json")
 def test_a_repeated_name_is_found(
     found: dict[str, Any], again: Any, path: list[str | int], ascii_only: bool, separators: tuple[str, str]
 ) -> None:
@@ -82,13 +84,14 @@ def test_garbage(raw: bytes) -> None:
 
 
 @pytest.mark.parametrize("opening", ["[", '{"a":', '[{"a":'])
+@pytest.mark.wire("attack.json")
 def test_depth(opening: str) -> None:
     """Nesting is possible up to the limit and not beyond."""
     closing = "".join({"[": "]", "{": "}"}[sign] for sign in reversed(opening) if sign in "[{")
     levels = MAX_DEPTH // len(closing)
 
     parse((opening * levels + "1" + closing * levels).encode())
-    for depth in (levels + 1, 990, 100_000):
+    for depth in (levels + 1, 990, 4_900):
         with pytest.raises(Unreadable) as refused:
             parse((opening * depth + "1" + closing * depth).encode())
         assert "depth" == refused.value.why
@@ -110,3 +113,18 @@ def test_members() -> None:
     ]
     assert "rest" == text[end:]
     assert ([], 3) == members(" {}")
+
+
+COSTLY = [b"{},", b"[],", b'"",', b"1,", b'{"a":1},', b'"\\u003a",', b'"\\ud800",', b'{"a":1,"a":2},', b"[", b'{"":']
+
+
+@pytest.mark.parametrize("unit", COSTLY)
+@pytest.mark.wire("attack.cpu")
+def test_elements_cost_little(unit: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A megabyte of the worst kinds is refused by counting, before anything is made of it."""
+    raw = b'{"reqHead":{},"reqBody":[' + unit * (1_000_000 // len(unit)) + b"x]}"
+    monkeypatch.setattr(strict_json, "_decode", lambda raw: pytest.fail("it was read"))
+
+    with pytest.raises(Unreadable) as refused:
+        parse(raw)
+    assert ("elements", "reqBody") == (refused.value.why, refused.value.member)

@@ -111,6 +111,7 @@ def test_malformed_urls(url: str) -> None:
         "[64:ff9b::10.0.0.1]",
     ],
 )
+@pytest.mark.wire("attack.ssrf")
 def test_private_hosts(host: str) -> None:
     """Private and loopback hosts, in every spelling that is one, need the channel's permission; in odd spellings it does not help."""
     with pytest.raises(CallbackUrlError):
@@ -184,6 +185,7 @@ def test_sentences(url: str, words: str) -> None:
     assert "geheim" not in str(caught.value)
 
 
+@pytest.mark.wire("attack.ssrf")
 def test_resolved_address() -> None:
     """A refusal of a resolved address names both the name and the address; a scope does not confuse it."""
     with pytest.raises(CallbackUrlError, match=r"crm\.example leads to fe80::1%eth0, which is a link-local address"):

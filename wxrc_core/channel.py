@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from wxrc_core.errors import AlreadyTaken, Refusal
 
-SignatureType: TypeAlias = Literal["HMAC-SHA256", "MD5", "RSA"]
+SignatureType: TypeAlias = Literal["HMAC-SHA256-V2", "HMAC-SHA256", "MD5", "RSA"]
 CallbackFormat: TypeAlias = Literal["form", "json", "bracket"]
 
 # -- events ---------------------------------------------------------------------------------------------------------------------
@@ -31,9 +31,10 @@ class ChannelAdded:
         callback_url: Where callbacks go; empty = nowhere.
         callback_format: How they are written.
         allow_private: Callbacks may go to private and loopback addresses.
-        signature_types: The types that it accepts.
+        signature_types: The types that it accepts; `RSA` only together with a public key.
         timezone: The zone of its txtime and of its day.
         window_s: How far txtime may be from now, either way (seconds).
+        rsa_public_key: The key (PEM) that its RSA signatures are checked with; empty = none.
     """
 
     at: int
@@ -43,9 +44,10 @@ class ChannelAdded:
     callback_url: str = ""
     callback_format: CallbackFormat = "form"
     allow_private: bool = False
-    signature_types: tuple[SignatureType, ...] = ("HMAC-SHA256", "MD5")
+    signature_types: tuple[SignatureType, ...] = ("HMAC-SHA256-V2", "HMAC-SHA256", "MD5")
     timezone: str = "Asia/Shanghai"
     window_s: int = 300
+    rsa_public_key: str = ""
 
 
 @frozen(kw_only=True)

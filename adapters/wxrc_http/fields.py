@@ -21,6 +21,9 @@ from wxrc_http.sentences import RULES
 VISIBLE: Final = re.compile(r"[!-~]{1,64}")
 """1 to 64 visible ASCII characters."""
 
+NUMBERS: Final = frozenset({"msgid", "limit", "expiresIn"})
+"""The fields of reqBody that are numbers; a carrier whose values are all strings writes them in digits."""
+
 _STRINGS: Final = frozenset({str})
 _UNFIT: Final = re.compile("[\0\ud800-\udfff]")
 

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from wxrc_http import bodies, interfaces_bot, interfaces_messages, lists
+from wxrc_http.call import Answer as Answer
 from wxrc_http.call import Call as Call
-from wxrc_http.call import Interface
+from wxrc_http.call import Interface as Interface
 from wxrc_http.call import SharedNames as SharedNames
 
 INTERFACES: Final[Mapping[str, Interface]] = {

@@ -31,7 +31,9 @@ RULES: Final[Mapping[str, LocalizedText]] = {
         "签名字符串，放在 X-Ecaspsplus-Signature 头或 reqHead.sign 中",
         "the signature as a string, in the header X-Ecaspsplus-Signature or in reqHead.sign",
     ),
-    "signType": LocalizedText("字符串 HMAC-SHA256 或 MD5", "the string HMAC-SHA256 or MD5"),
+    "signType": LocalizedText(
+        "字符串 HMAC-SHA256-V2、HMAC-SHA256、MD5 或 RSA", "one of the strings HMAC-SHA256-V2, HMAC-SHA256, MD5 and RSA"
+    ),
     "text": LocalizedText(
         "1 到 4000 个字符（按 Unicode 码点计）的字符串，不含 NUL 和孤立代理项",
         "a string of 1 to 4000 characters (Unicode code points) without NUL and lone surrogates",
@@ -216,6 +218,27 @@ SENTENCES: Final[Mapping[str, LocalizedText]] = {
         "请求体没有在 {seconds} 秒内收完；请一次发完",
         "The request body did not arrive within {seconds} seconds; send it in one go.",
     ),
+    "head too large": LocalizedText(
+        "请求头过大；请求行和所有头最多 {limit} 字节，头最多 {count} 个；较长的内容请用 POST 放进请求体",
+        "The head of the request is too large; request line and headers may have at most {limit} bytes and {count} headers; "
+        "send long content in the body, with POST.",
+    ),
+    "head too slow": LocalizedText(
+        "请求没有在 {seconds} 秒内收完；请一次发完",
+        "The request did not arrive within {seconds} seconds; send it in one go.",
+    ),
+    "not http": LocalizedText(
+        "这不是有效的 HTTP/1.1 请求；请检查请求行和请求头",
+        "That is not valid HTTP/1.1; check the request line and the headers.",
+    ),
+    "too many connections": LocalizedText(
+        "连接过多；请复用已有的连接，稍后用同一个 txcode 重试",
+        "There are too many connections; use the ones that are open, and try again a little later with the same txcode.",
+    ),
+    "too many large requests": LocalizedText(
+        "正在处理的大请求过多；请稍后用同一个 txcode 重试",
+        "There are too many large requests just now; try again a little later with the same txcode.",
+    ),
     "method": LocalizedText("HTTP 方法不对；请用 POST 或 GET", "The HTTP method is wrong; use POST or GET."),
     "content type": LocalizedText(
         "Content-Type 不对；它应为 application/json 或 application/x-www-form-urlencoded",
@@ -235,11 +258,16 @@ SENTENCES: Final[Mapping[str, LocalizedText]] = {
         "字段 {field} 重复；它只能出现一次", "The field {field} is repeated; it may be there once only."
     ),
     "fields": LocalizedText(
-        "表单字段过多；只需要 reqHead 和 reqBody", "The form has too many fields; only reqHead and reqBody are needed."
+        "表单字段过多；最多 {limit} 个", "The form has too many fields; it may have at most {limit}."
     ),
     "bracket": LocalizedText(
-        "不支持 {field}[...] 这种表单写法；请把 {field} 整个写成一个 JSON 文本",
-        "A form with {field}[...] is not supported; send {field} as one JSON text.",
+        "{field}[...] 的写法有误；每个名称只能出现一次，数组下标须从 0 起依次递增，最多 {depth} 层",
+        "{field}[...] is not written correctly; each name may be there once, the indices of an array must run from 0 upwards, "
+        "and there may be at most {depth} levels.",
+    ),
+    "mixed carriers": LocalizedText(
+        "{field}[...] 不能与 JSON 文本混用；reqHead 和 reqBody 要么都写成 JSON 文本，要么都用方括号写法",
+        "{field}[...] cannot stand beside a JSON text; write both reqHead and reqBody as JSON texts, or both with brackets.",
     ),
     "empty": LocalizedText(
         '缺少 reqHead：请求体是空的；它应为 JSON 文本 {"reqHead": {...}, "reqBody": {...}}',
@@ -267,16 +295,20 @@ SENTENCES: Final[Mapping[str, LocalizedText]] = {
     "depth": LocalizedText(
         "{field} 的 JSON 嵌套过深；最多 {limit} 层", "{field} is nested too deeply; it may have at most {limit} levels."
     ),
+    "elements": LocalizedText(
+        "{field} 的 JSON 元素过多；对象、数组及其成员最多 {most} 个",
+        "{field} has too many JSON elements; it may have at most {most} objects, arrays and members.",
+    ),
     "number": LocalizedText(
         "{field} 含有过大的数值；请用较小的数值或字符串",
         "{field} has a number that is too large; use a smaller one or a string.",
     ),
     # the rest
     "signature": LocalizedText(
-        "签名（X-Ecaspsplus-Signature 头或 reqHead.sign）不对；请检查 chid、KEY、签名类型（HMAC-SHA256 或 MD5），"
+        "签名（X-Ecaspsplus-Signature 头或 reqHead.sign）不对；请检查 chid、KEY、签名类型（HMAC-SHA256-V2、HMAC-SHA256、MD5 或 RSA），"
         "以及被签名的文本与发出的完全一致",
         "The signature (header X-Ecaspsplus-Signature or reqHead.sign) is wrong; check chid, KEY, "
-        "the signature's type (HMAC-SHA256 or MD5) and that the signed text is exactly the text sent.",
+        "the signature's type (HMAC-SHA256-V2, HMAC-SHA256, MD5 or RSA) and that the signed text is exactly the text sent.",
     ),
     "interface": LocalizedText(
         "没有这个接口；可用的接口有：{names}", "There is no such interface; there are: {names}."

@@ -275,6 +275,9 @@ def signed(raw: bytes, key: str = KEY, kind: str = "MD5") -> dict[str, str]:
     return {"X-Ecaspsplus-Signature": a_signature(raw, key, kind), "X-Ecaspsplus-SignatureType": kind}
 
 
+QUERIES = frozenset({"botStatus", "msgStatus", "roomList", "contactList", "botList"})
+"""Interfaces that change nothing."""
+
 Headers = Mapping[str, str] | Sequence[tuple[str, str] | tuple[str, bytes]]
 
 
@@ -283,6 +286,7 @@ class Caller:
 
     def __init__(self, backend: FakeBackend, **options: Any) -> None:
         self.backend = backend
+        self._queries = 0
         self._http = httpx.AsyncClient(
             transport=httpx.ASGITransport(Api(backend, **options)),
             base_url="http://wxrc.example",
@@ -308,8 +312,11 @@ class Caller:
         kind: str = "MD5",
         headers: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
-        """Send a signed JSON request and return resBody; a body of None is left out."""
-        whole: dict[str, Any] = {"reqHead": a_head() if head is None else head}
+        """Send a signed JSON request and return resBody; a body of None is left out. Each query has a txcode of its own."""
+        if head is None:
+            self._queries += 1
+            head = a_head(txcode=f"Q{self._queries}") if interface in QUERIES else a_head()
+        whole: dict[str, Any] = {"reqHead": head}
         if body is not None:
             whole["reqBody"] = body
         raw = json.dumps(whole).encode()

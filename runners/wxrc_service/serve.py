@@ -3,12 +3,11 @@
 import gc
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import anyio
-import uvicorn
 from anyio.abc import TaskStatus
 from attrs import field, frozen
 from starlette.routing import BaseRoute
@@ -17,7 +16,9 @@ from wxrc_core.errors import WxrcError
 from wxrc_gateway import Gateway, NotEntered
 from wxrc_service import descriptors
 from wxrc_service.app import wxrc_app
+from wxrc_service.connections import Limits
 from wxrc_service.data import DataDir, opened_world
+from wxrc_service.http_server import Server
 from wxrc_service.puppets import kinds
 from wxrc_store.sqlite import SqliteStore
 
@@ -37,6 +38,7 @@ class Settings:
         simulator: Whether the simulator's pages are served; None = where a simulated bot exists. False: no simulated bot runs either.
         simulator_hosts: Host names that they answer to besides those of loopback.
         extra: Further routes.
+        limits: What the HTTP server bears.
     """
 
     data: DataDir
@@ -49,14 +51,7 @@ class Settings:
     simulator: bool | None = None
     simulator_hosts: Sequence[str] = ()
     extra: Sequence[BaseRoute] = field(default=())
-
-
-class _Server(uvicorn.Server):
-    """uvicorn, which leaves the signals to us: we have to drain the gateway before the process ends."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
+    limits: Limits = field(factory=Limits)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -65,7 +60,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listener = socket.socket(family, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
-        listener.listen(2048)
+        listener.listen(128)  # what is accepted in one go is counted afterwards
     except OSError as error:
         raise WxrcError(
             f"cannot listen on {host} port {port}: {error.strerror}; choose another --port or --host"
@@ -113,17 +108,7 @@ async def service(settings: Settings) -> AsyncIterator[tuple[Gateway, str]]:
                 simulator_when=simulates,
                 extra=settings.extra,
             )
-            config = uvicorn.Config(
-                app,
-                # Access logs would hold message texts (GET carries them in the query).
-                access_log=False,
-                log_config=None,
-                lifespan="off",
-                server_header=False,
-                proxy_headers=False,
-                timeout_graceful_shutdown=2,  # an open page must not hold up the way down
-            )
-            server = _Server(config)
+            server = Server(app, settings.limits)
             async with anyio.create_task_group() as tasks:
                 stopped = anyio.Event()
 
@@ -170,10 +155,11 @@ async def serve(settings: Settings, ready: Callable[[Gateway, str], object]) -> 
             await tasks.start(listen)
             async with service(settings) as (gateway, url):
                 up = True
-                # What is open stays for long: looking for garbage among it after every 700 new objects, as Python does by itself,
-                # costs a fifth of all accepted requests.
+                # What is open stays for long, and is looked at no more for garbage. Python by itself looks after every 700 new
+                # objects; a refused request leaves none behind, so it may look less often. What is in flight when it looks is
+                # taken for old: this is why the other two numbers stay small.
                 gc.freeze()
-                gc.set_threshold(20_000, 20, 50)
+                gc.set_threshold(10_000, 20, 10)
                 result = ready(gateway, url)
                 if hasattr(result, "__await__"):
                     await result

@@ -1,0 +1,339 @@
+"""uvicorn, with limits: what a client may cost before, between and after its requests (see `connections.Limits`).
+
+The protocol of uvicorn reads whatever comes, at any length and speed. This one feeds its parser in small pieces, so that between two of
+them it can stop: at a head that is too large, and at requests that come faster than they are answered.
+"""
+
+import asyncio
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Final
+
+import httptools
+import uvicorn
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from wxrc_http.answers import Code, envelope, prefers_english, sentence
+from wxrc_service import descriptors
+from wxrc_service.connections import SWEEP_S, Connections, Limits
+
+_PIECE: Final = 4_096  # bytes
+_SMALL_PIECE: Final = 512  # the shortest request has 18: so no piece begins many
+_BACKLOG: Final = 128
+
+
+class Server(uvicorn.Server):
+    """uvicorn with our limits, which leaves the signals to us: we have to drain the gateway before the process ends.
+
+    Args:
+        app: The ASGI application.
+        limits: What it bears; less where the process may open fewer files.
+    """
+
+    def __init__(self, app: Any, limits: Limits) -> None:
+        loop = asyncio.get_running_loop()
+        self.limited = Connections(limits.within(descriptors.raise_limit()), loop.time)
+        protocol: Any = partial(LimitedProtocol, limited=self.limited)
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=protocol,
+                ws="none",
+                # Access logs would hold message texts (GET carries them in the query).
+                access_log=False,
+                log_config=None,
+                lifespan="off",
+                server_header=False,
+                proxy_headers=False,
+                backlog=_BACKLOG,
+                timeout_graceful_shutdown=2,  # an open page must not hold up the way down
+            )
+        )
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals alone."""
+        yield
+
+    async def on_tick(self, counter: int) -> bool:
+        """Check the times of all connections now and then; uvicorn calls this ten times a second."""
+        if counter % round(SWEEP_S * 10) == 0:
+            self.limited.sweep()
+        return await super().on_tick(counter)
+
+
+class _Flow(FlowControl):
+    """Flow control in which reading stays paused while there is more than enough to answer."""
+
+    held = False
+
+    def resume_reading(self) -> None:
+        if not self.held and not self._transport.is_closing():
+            super().resume_reading()
+
+
+class _Answer:
+    """An application whose answers go out in one write, head and body: the client wakes up once, and the kernel is called once.
+
+    Only for an answer that is whole, has its length and leaves the connection open; any other goes the way that uvicorn has for it.
+    """
+
+    __slots__ = ("app", "cycle", "start")
+
+    def __init__(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self.cycle = cycle
+        self.app = app
+        self.start: Any = None
+
+    def __call__(self, scope: Any, receive: Any, send: Any) -> Any:
+        """Return the application's coroutine."""
+        return self.app(scope, receive, self.send)
+
+    async def send(self, message: Any) -> None:
+        """Keep the start of an answer until its body comes."""
+        start = self.start
+        if start is None:
+            if message["type"] == "http.response.start":
+                self.start = message
+                return
+        else:
+            self.start = None
+            if self._sent_at_once(start, message):
+                return
+            await self.cycle.send(start)
+        await self.cycle.send(message)
+
+    def _sent_at_once(self, start: Any, message: Any) -> bool:
+        cycle, body = self.cycle, message.get("body", b"")
+        if not cycle.keep_alive or message.get("more_body") or cycle.flow.write_paused or cycle.disconnected:
+            return False
+        headers = [*cycle.default_headers, *start["headers"]]
+        if (b"content-length", b"%d" % len(body)) not in headers or cycle.scope["method"] == "HEAD":
+            return False
+        lines = b"".join([b"%b: %b\r\n" % header for header in headers])
+        if lines.count(b"\n") != len(headers) or b"\nconnection" in lines.lower() or cycle.response_started:
+            return False
+        cycle.response_started = cycle.response_complete = True
+        cycle.transport.write(STATUS_LINE[start["status"]] + lines + b"\r\n" + body)
+        cycle.message_event.set()
+        cycle.on_response()
+        return True
+
+
+class LimitedProtocol(HttpToolsProtocol):
+    """One connection."""
+
+    def __init__(self, *, limited: Connections, **uvicorns: Any) -> None:
+        super().__init__(**uvicorns)
+        self.limited = limited
+        self.limits = limited.limits
+        self.address = ""
+        self.deadline = math.inf
+        self.counted = False
+        self._in_head = False  # a head has begun and is not complete
+        self._in_body = False  # a head is complete and its body is not
+        self._excess = False  # the head is too large
+        self._gap = 0  # bytes since the message began, or since the last byte of its body
+        self._unfed = b""  # read, but not parsed: enough requests wait
+        self._answering: RequestResponseCycle | None = None
+        self._over = False  # whatever still comes is dropped
+
+    # -- the connection -----------------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take the connection, or say that there are too many."""
+        super().connection_made(transport)
+        self.flow = _Flow(transport)
+        self.address = self.client[0] if self.client else ""
+        self.deadline = self.limited.now + self.limits.head_s
+        if not self.limited.admit(self):
+            self._refuse(503, Code.UNAVAILABLE, "too many connections")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection, and all that it has left."""
+        self.limited.forget(self)
+        self._unfed = b""
+        self.pipeline.clear()
+        if self._answering is not None:  # uvicorn tells only the request that came last
+            self._answering.disconnected = True
+            self._answering.message_event.set()
+            self._answering = None
+        super().connection_lost(exc)
+
+    def expire(self) -> None:
+        """End the connection: it took too long."""
+        if self._in_head and not self._over:
+            self._refuse(408, Code.HEAD_INCOMPLETE, "head too slow", seconds=f"{self.limits.head_s:g}")
+        elif self._in_body and not self._over and not self.cycle.response_started:
+            self._refuse(408, Code.BODY_INCOMPLETE, "head too slow", seconds=f"{self.limits.request_s:g}")
+        else:
+            self.transport.abort()
+
+    def evict(self) -> None:
+        """End the connection: it waits, and its place is needed."""
+        self.transport.abort()
+
+    def pause_writing(self) -> None:
+        """Give a client that takes nothing of its answer a while."""
+        self.deadline = self.limited.now + self.limits.answer_s
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """Go on: the client takes its answer."""
+        self.deadline = math.inf
+        super().resume_writing()
+
+    # -- what comes ---------------------------------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what comes, in small pieces, as far as it can be answered soon."""
+        if self._over:
+            return
+        if not self._unfed and len(data) <= _PIECE and len(self.pipeline) < self.limits.pipelined:
+            self._feed(data)
+            return
+        self._unfed += data
+        self._feed_on()
+
+    def _feed_on(self) -> None:
+        at, unfed = 0, self._unfed
+        while at < len(unfed) and len(self.pipeline) < self.limits.pipelined and not self._over:
+            piece = _PIECE if self._in_body else _SMALL_PIECE
+            self._feed(unfed[at : at + piece])
+            at += piece
+        self._unfed = b"" if self._over else unfed[at:]
+        flow = self.flow
+        assert isinstance(flow, _Flow)
+        flow.held = bool(self._unfed)
+        if flow.held:
+            flow.pause_reading()
+        elif not self.pipeline:
+            flow.resume_reading()
+
+    def _feed(self, piece: bytes) -> None:
+        try:
+            self.parser.feed_data(piece)
+        except httptools.HttpParserUpgrade:
+            pass  # there is nothing to upgrade to: it is a request like any other
+        except httptools.HttpParserError:
+            if self._excess:
+                self._refuse_head()
+            else:
+                self._refuse(400, Code.HEAD_ILLEGAL, "not http")
+            return
+        if self._in_head or self._in_body:
+            self._gap += len(piece)
+            if self._gap > self.limits.head_bytes + _PIECE:
+                self._refuse_head()
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        super().on_message_begin()
+        self._in_head = True
+        self._gap = 0
+        self.deadline = self.limited.now + self.limits.head_s
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header, or a trailer."""
+        headers = self.headers
+        if len(headers) >= self.limits.header_count:
+            self._excess = True
+            raise ValueError("too many headers")
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """Start answering: the head is complete."""
+        if self._gap > self.limits.head_bytes - 2 * _PIECE:
+            size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+            if size > self.limits.head_bytes:
+                self._excess = True
+                raise ValueError("head too large")
+        super().on_headers_complete()
+        self._in_head, self._in_body = False, True
+        self._gap = 0
+        self.deadline = self.limited.now + self.limits.request_s
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of the body."""
+        self._gap = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """End a request: from here on it is we who take time."""
+        self._in_body = False
+        super().on_message_complete()
+        if self.cycle.response_complete:
+            self._wait()
+        else:
+            self.deadline = math.inf
+            self.limited.works(self)
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            self.deadline = self.limited.now + self.limits.close_s
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            cycle, app = self.pipeline.pop()
+            self._start_asgi_task(cycle, app)
+        elif self._in_head or self._in_body:
+            self.limited.waits(self)
+        else:
+            self._wait()
+        if self._unfed:
+            self._feed_on()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, _Answer(cycle, app))
+
+    def _wait(self) -> None:
+        self.deadline = self.limited.now + self.limits.idle_s
+        self.limited.waits(self)
+
+    # -- refusals -----------------------------------------------------------------------------------------------------------
+
+    def _refuse_head(self) -> None:
+        limits = self.limits
+        self._refuse(431, Code.HEAD_ILLEGAL, "head too large", limit=limits.head_bytes, count=limits.header_count)
+
+    def _refuse(self, status: int, code: Code, said: str, **values: object) -> None:
+        """Answer without the application, and end the connection after a while in which whatever still comes is dropped.
+
+        Closing at once would reset the connection of a client that is still sending, and take the answer from it.
+        """
+        self._over = True
+        self._unfed = b""
+        if self.pipeline:
+            self.transport.close()  # answers that are still to come would stand behind this one
+            return
+        self.deadline = self.limited.now + self.limits.close_s
+        if self.cycle is not None and not self.cycle.response_complete:
+            if not self._in_body:
+                self.cycle.keep_alive = False  # the answer before this one is still being made, and it is the last
+                self.deadline = math.inf
+                return
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        language = next((value for name, value in self.headers or () if name == b"accept-language"), b"")
+        body = envelope(code, sentence(said, prefers_english(language[:256]), values), {})
+        head = (
+            STATUS_LINE[status] + b"content-type: application/json\r\ncache-control: no-store\r\nconnection: close\r\n"
+        )
+        if status == 503:
+            head += b"retry-after: 1\r\n"
+        self.transport.write(head + b"content-length: %d\r\n\r\n" % len(body) + body)
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        flow = self.flow
+        assert isinstance(flow, _Flow)
+        flow.held = False
+        flow.resume_reading()
