@@ -309,6 +309,7 @@ def bodies(server: Receiver) -> list[dict[str, Any]]:
     return [json.loads(each.raw_body) for each in server.received]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "broken",
     [

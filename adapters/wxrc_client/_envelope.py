@@ -7,7 +7,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 from urllib.parse import urlencode
 
@@ -179,10 +179,12 @@ def read(status: int, content: bytes) -> Answered:
 
 
 def _json_text(value: Mapping[str, Any]) -> bytes:
+    write = partial(json.dumps, value, separators=(",", ":"), allow_nan=False)
     try:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+        return write(ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        raise ValueError("a text has half of a surrogate pair in it, which no UTF-8 can carry") from None
+        # Half of a surrogate pair has no UTF-8 form. Escaped it goes over, and the gateway says which field has it.
+        return write().encode()
 
 
 def _rsa(pem: str, text: bytes) -> str:
