@@ -134,7 +134,13 @@ CALLS: list[tuple[Request[Any], Callable[[Any], bool] | type[Exception]]] = [
     (MsgCancel(msgid=2**53 - 1), BodyRefused),
     (RoomList(), lambda answer: answer.complete and ROOM in [room.room_topic for room in answer.items]),
     (ContactList(limit=500), lambda answer: PERSON in [each.user_name for each in answer.items]),
-    (BotList(), lambda answer: ["zhao"] == [each.botcode for each in answer.items]),
+    (
+        BotList(),
+        lambda answer: (
+            [("zhao", "login", True)]
+            == [(each.botcode, each.bot_status, "text" in each.capabilities.content) for each in answer.items]
+        ),
+    ),
 ]
 
 

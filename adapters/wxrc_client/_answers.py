@@ -1,7 +1,7 @@
 """What the interfaces answer, typed (wire.md, section 2). Fields that this release does not know are ignored."""
 
 from enum import StrEnum
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import msgspec
 
@@ -89,23 +89,29 @@ class HistoryEvent(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         event: Its name (docs, "States").
         time: When (epoch ms).
         attempt: The number of the attempt, where it belongs to one.
-        room_id: The room that it went to.
+        room_id: The room that it went to; or
+        user_id: the person.
         receipt: What WeChat named the message.
         mention: What became of the mention.
         reason: Why.
         detail: The same as a sentence.
         not_before: Not again before (epoch ms).
+        media_type: What an image is, once it was fetched.
+        size: Its bytes.
     """
 
     event: str
     time: int
     attempt: int | None = None
     room_id: str = ""
+    user_id: str = ""
     receipt: str = ""
     mention: str = ""
     reason: str = ""
     detail: str = ""
     not_before: int | None = None
+    media_type: str = ""
+    size: int | None = None
 
 
 class MessageStatus(SendAnswer, frozen=True, kw_only=True, rename="camel"):
@@ -182,18 +188,42 @@ class ContactPage(Page[Contact], frozen=True, kw_only=True, rename="camel"):
         return self.contacts
 
 
+class Capabilities(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What a bot's client can do.
+
+    Attributes:
+        login_kinds: The kinds of client that it can log in as.
+        content: What it can send: `text`, `app`, `image`.
+        rooms: It can write to rooms.
+        contacts: It can write to people.
+        mentions: It can mention for real.
+        receipts: It says whether a message arrived.
+        deduplicates: It takes the same message twice and sends it once.
+        inbound: It tells what people write.
+    """
+
+    login_kinds: tuple[str, ...] = ()
+    content: tuple[str, ...] = ()
+    rooms: bool = False
+    contacts: bool = False
+    mentions: bool = False
+    receipts: bool = False
+    deduplicates: bool = False
+    inbound: bool = False
+
+
 class BotEntry(BotStatusAnswer, frozen=True, kw_only=True, rename="camel"):
     """A bot that the channel may use.
 
     Attributes:
         botcode: Its code.
-        capabilities: What its client can do, as the gateway says it.
-        sends_left: How many messages its send window still takes; None = there is no such window.
+        capabilities: What its client can do.
+        sends_left: How many messages may go now, by its pace and its send window; None = as many as you like.
         next_at: When the next message may go (epoch ms); None = at once.
     """
 
     botcode: str
-    capabilities: dict[str, Any] = {}
+    capabilities: Capabilities = Capabilities()
     sends_left: int | None = None
     next_at: int | None = None
 

@@ -118,19 +118,23 @@ class App(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaul
     thumb_key: str | None = None
 
 
-class _ToRoom(Request[SendAnswer], frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """A message to a room: by `room_id`, by `room_topic` (its exact name), or, with neither, to the grant's default room."""
+class _Message(Request[SendAnswer], frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """A message; `expires_in` seconds after it was accepted it is not worth sending any more (None = always)."""
 
     answer = SendAnswer
+
+    expires_in: int | None = None
+
+
+class _ToRoom(_Message, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """A message to a room: by `room_id`, by `room_topic` (its exact name), or, with neither, to the grant's default room."""
 
     room_id: str | None = None
     room_topic: str | None = None
 
 
-class _ToUser(Request[SendAnswer], frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class _ToUser(_Message, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """A message to a person: by `user_id`, or by `user_name` (remark, then nickname)."""
-
-    answer = SendAnswer
 
     user_id: str | None = None
     user_name: str | None = None
