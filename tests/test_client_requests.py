@@ -4,6 +4,8 @@ import base64
 import inspect
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +131,18 @@ def test_everything_that_is_offered_is_explained() -> None:
     offered = [getattr(wxrc_client, name) for name in wxrc_client.__all__]
 
     assert [] == [each for each in offered if inspect.isclass(each) | inspect.isfunction(each) and not each.__doc__]
+
+
+def test_it_stands_alone() -> None:
+    """Importing the SDK loads nothing of the gateway but the signatures, and none of the gateway's libraries."""
+    others = "starlette apsw grpc cryptography jinja2 click uvicorn httpcore httptools transitions trio".split()
+    script = (
+        f"import sys, wxrc_client; others = set({others!r}); "
+        "print(*sorted(name for name in sys.modules if name in others or name.startswith('wxrc_') and '_client' not in name))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+
+    assert ["wxrc_core", "wxrc_core.signing"] == done.stdout.split()
 
 
 # -- signatures ---------------------------------------------------------------------------------------------------------------
