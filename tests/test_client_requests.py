@@ -135,7 +135,19 @@ def test_everything_that_is_offered_is_explained() -> None:
 
 def test_it_stands_alone() -> None:
     """Importing the SDK loads nothing of the gateway but the signatures, and none of the gateway's libraries."""
-    others = "starlette apsw grpc cryptography jinja2 click uvicorn httpcore httptools transitions trio".split()
+    others = [
+        "starlette",
+        "apsw",
+        "grpc",
+        "cryptography",
+        "jinja2",
+        "click",
+        "uvicorn",
+        "httpcore",
+        "httptools",
+        "transitions",
+        "trio",
+    ]
     script = (
         f"import sys, wxrc_client; others = set({others!r}); "
         "print(*sorted(name for name in sys.modules if name in others or name.startswith('wxrc_') and '_client' not in name))"

@@ -111,7 +111,8 @@ class _Calls(ABC, Generic[Http]):
 class Client(_Calls[httpx2.Client]):
     """Calls the gateway; a context manager. Threads may share it.
 
-    The time of a try is looked at whenever a piece of the answer has arrived.
+    The time of a try is looked at whenever a piece of the answer's body has arrived, so a server that sends its head byte by byte can hold
+    up a call; `AsyncClient` bounds that too.
     """
 
     def __enter__(self) -> Self:
