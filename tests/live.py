@@ -32,7 +32,7 @@ READY_S = 30.0
 STOP_S = 40.0
 CLI_S = 60.0
 CALL_S = 30.0
-SIGNATURE_TYPE: Final[SignatureType] = "HMAC-SHA256"
+SIGNATURE_TYPE: Final[SignatureType] = "HMAC-SHA256-V2"
 
 # No connection is kept: one that a killed service leaves behind would fail the next call, which has nothing to do with it.
 _http = httpx2.Client(

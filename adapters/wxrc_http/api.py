@@ -17,6 +17,7 @@ import anyio.to_thread
 from wxrc_core.bot import Bot
 from wxrc_core.channel import BotGranted, Channel, SignatureType
 from wxrc_core.errors import Unavailable
+from wxrc_core.signing import WITH_INTERFACE, covered, rsa_text
 from wxrc_http import envelope, head, signing
 from wxrc_http.answers import Code, Fault, sentence
 from wxrc_http.answers import envelope as write_envelope
@@ -171,7 +172,7 @@ class Api:
     async def _once(self, interface: Interface, call: Call, channel: Channel) -> Answer:
         """Let the interface answer, unless the request has arrived at another one before: then only its checks may answer."""
         checked = call.head
-        if checked.signature_type != signing.WITH_INTERFACE:
+        if checked.signature_type != WITH_INTERFACE:
             window_s = channel.settings.window_s
             first = self._arrivals.first(checked.chid, checked.txcode, call.interface, call.now, window_s)
             if first != call.interface:
@@ -260,11 +261,11 @@ def _signed(interface: str, found: Envelope, checked: head.Head, channel: Channe
     kind = checked.signature_type
     if kind == signing.RSA:
         public_key = channel.settings.rsa_public_key if channel is not None else ""
-        text = signing.rsa_text(checked.chid, checked.botcode, checked.txcode, checked.txtime)
+        text = rsa_text(checked.chid, checked.botcode, checked.txcode, checked.txtime)
         return signing.verify_rsa(text, checked.signature, public_key, accepted)
     if found.carrier == "bracket":
         keys = ()  # it has no text that a KEY could sign
-    text = signing.covered(kind, interface, found.text_without_sign() if checked.in_head else found.text)
+    text = covered(kind, interface, found.text_without_sign() if checked.in_head else found.text)
     return signing.verify(kind, text, checked.signature, keys, accepted)
 
 
