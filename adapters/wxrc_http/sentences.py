@@ -1,15 +1,9 @@
 """Every sentence that is answered, in Chinese and in English, in one table; and what each field has to be."""
 
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import Final
 
-
-class LocalizedText(NamedTuple):
-    """A sentence in both languages; `{...}` are filled in."""
-
-    zh: str
-    en: str
-
+from wxrc_core.localized import LocalizedText as LocalizedText
 
 RULES: Final[Mapping[str, LocalizedText]] = {
     "chid": LocalizedText(
