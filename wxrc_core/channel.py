@@ -97,18 +97,19 @@ def evolve(channel: Channel | None, event: ChannelEvent) -> Channel:
             assert_never(event)
 
 
+_MOVED = ("callback_url", "callback_format", "allow_private", "private_networks")
+_SET = (
+    "signature_types", "rsa_public_key", "allowed_addresses", "timezone", "window_s", "requests_per_minute", "burst",
+)  # fmt: skip
+
+
 def _without(ids: tuple[str, ...], ended: str) -> tuple[str, ...]:
     return tuple(each for each in ids if each != ended)
 
 
 def _changed(settings: ChannelAdded, event: CallbackMoved | SettingsChanged) -> dict[str, Any]:
     """Return the settings that an event gives another value."""
-    if isinstance(event, CallbackMoved):
-        names = ("callback_url", "callback_format", "allow_private")
-    else:
-        names = (
-            "signature_types", "rsa_public_key", "allowed_addresses", "timezone", "window_s", "requests_per_minute", "burst",
-        )  # fmt: skip
+    names = _MOVED if isinstance(event, CallbackMoved) else _SET
     found = {name: getattr(event, name) for name in names}
     return {name: value for name, value in found.items() if value is not None and value != getattr(settings, name)}
 
@@ -160,7 +161,9 @@ def decide(channel: Channel | None, command: Command) -> tuple[ChannelEvent, ...
     if channel is None:
         if isinstance(command, Add):
             return (command.added,)
-        raise NotFound(LocalizedText("没有这个渠道；请先用 wxrc channel add 添加", "there is no such channel; add it first"))
+        raise NotFound(
+            LocalizedText("没有这个渠道；请先用 wxrc channel add 添加", "there is no such channel; add it first")
+        )
     if isinstance(command, Add):
         raise AlreadyTaken(_TAKEN.filled(chid=command.added.chid))
     events: list[ChannelEvent] = []
@@ -171,7 +174,9 @@ def decide(channel: Channel | None, command: Command) -> tuple[ChannelEvent, ...
     return tuple(events)
 
 
-_TAKEN = LocalizedText("渠道 '{chid}' 已经存在；请换一个 chid", "channel '{chid}' is there already; choose another chid")
+_TAKEN = LocalizedText(
+    "渠道 '{chid}' 已经存在；请换一个 chid", "channel '{chid}' is there already; choose another chid"
+)
 _REMOVED = LocalizedText(
     "渠道 '{chid}' 已被移除，不能再更改；请用另一个 chid 新建渠道",
     "channel '{chid}' was removed and cannot be changed; add a channel with another chid",

@@ -1,7 +1,7 @@
 """What happens to a channel.
 
-The first part of the channel aggregate; `wxrc_core.channel` offers all of these names too. Every event says when (`at`, epoch ms) and who did it
-(`by`: an operator's name, a token's name, `cli:<user>`, `application`; empty in logs of earlier releases).
+The first part of the channel aggregate; `wxrc_core.channel` offers all of these names too. Every event says when (`at`, epoch ms) and who
+did it (`by`: an operator's name, a token's name, `cli:<user>`, `application`; empty in logs of earlier releases).
 """
 
 from typing import Literal, TypeAlias
@@ -30,6 +30,7 @@ class ChannelAdded:
         callback_url: Where callbacks go; empty = nowhere.
         callback_format: How they are written.
         allow_private: Callbacks may go to private and loopback addresses.
+        private_networks: Callbacks may go to these private networks.
         signature_types: The types that it accepts.
         timezone: The zone of its txtime and of its day.
         window_s: How far txtime may be from now, either way (seconds).
@@ -54,6 +55,7 @@ class ChannelAdded:
     allowed_addresses: tuple[str, ...] = ()
     requests_per_minute: int = 0
     burst: int = 0
+    private_networks: tuple[str, ...] = ()
     by: str = ""
 
 
@@ -101,6 +103,7 @@ class CallbackMoved:
     callback_url: str
     callback_format: CallbackFormat = "form"
     allow_private: bool = False
+    private_networks: tuple[str, ...] = ()
     by: str = ""
 
 

@@ -1,6 +1,6 @@
 """A token: the right of a person or program to use the admin API, in a role.
 
-The log has only the token's hash (SHA-256 of at least 128 random bits, so nothing can be guessed from it), never the token. A token that was
+The log has only the token's hash (SHA-256 of 256 random bits, so nothing can be guessed from it), never the token. A token that was
 removed stays removed: its name is not used again, so that what stands in the log as done by it means one holder.
 """
 
@@ -90,7 +90,9 @@ def decide(token: Token | None, command: Command) -> tuple[TokenEvent, ...]:
             return (command.added,)
         raise NotFound(LocalizedText("没有这个令牌", "there is no such token"))
     if isinstance(command, Add):
-        text = LocalizedText("令牌名 '{name}' 已用过；请换一个", "the token name '{name}' was used before; choose another")
+        text = LocalizedText(
+            "令牌名 '{name}' 已用过；请换一个", "the token name '{name}' was used before; choose another"
+        )
         raise AlreadyTaken(text.filled(name=command.added.name))
     return () if token.removed else (command.removed,)
 

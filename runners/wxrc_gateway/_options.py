@@ -33,33 +33,39 @@ class TextArguments(Struct, frozen=True):
     wait_s: Annotated[float, Meta(ge=0, le=86_400)]
 
 
-Wanted = TypeVar("Wanted", bound=Struct)
+Wanted = TypeVar("Wanted")
 
 
 def checked(kind: type[Wanted], call: str, **values: object) -> Wanted:
     """Return the values, having made sure of their types and limits.
 
     Args:
-        kind: What declares them.
+        kind: What declares them: a `Struct`, or a `TypedDict` where some may be left out.
         call: What they were passed to, for the sentence.
         values: The values.
 
     Raises:
         InvalidValue: One cannot be used; the sentence names it and says what would be right.
     """
+    known = getattr(kind, "__struct_fields__", None) or kind.__annotations__
+    for name in values:
+        if name not in known:
+            raise InvalidValue(f"{name} of {call}: there is no such setting; there are: {', '.join(known)}", name)
     try:
         found = msgspec.convert(values, kind)
         msgspec.json.encode(found)  # a lone surrogate is no text
     except msgspec.ValidationError as error:
         what, _, where = str(error).partition(" - at `$.")
-        field = where.rstrip("`") or "a value"
-        raise InvalidValue(f"{field} of {call} {_sentence(field.partition('[')[0], what)}") from None
+        field = where.rstrip("`")
+        raise InvalidValue(f"{field or 'a value'} of {call} {sentence(field.partition('[')[0], what)}", field) from None
     except UnicodeEncodeError:
         field = next(name for name, value in values.items() if not _is_text(value))
-        raise InvalidValue(f"{field} of {call} must be proper text, without bytes that are no characters") from None
+        raise InvalidValue(
+            f"{field} of {call} must be proper text, without bytes that are no characters", field
+        ) from None
     for name, value in values.items():
-        if "\0" in "".join(value if isinstance(value, tuple | list) else [value] if isinstance(value, str) else []):
-            raise InvalidValue(f"{name} of {call} must not have a NUL in it")
+        if "\0" in _text_of(value):
+            raise InvalidValue(f"{name} of {call} must not have a NUL in it", name)
     return found
 
 
@@ -77,7 +83,7 @@ _WORDS = {
 _BOUNDS = {">": "more than", ">=": "at least", "<": "less than", "<=": "at most"}
 
 
-def _sentence(field: str, said: str) -> str:
+def sentence(field: str, said: str) -> str:
     """Return what would be right, in words, from what msgspec says of a field."""
     if "matching regex" in said:
         return f"must {_FORMS[field]}"
@@ -93,9 +99,13 @@ def _sentence(field: str, said: str) -> str:
     return f"cannot be used: {said[:1].lower()}{said[1:]}"
 
 
+def _text_of(value: object) -> str:
+    return "".join(value if isinstance(value, tuple | list) else [value] if isinstance(value, str) else [])
+
+
 def _is_text(value: object) -> bool:
     try:
-        "".join(value if isinstance(value, tuple | list) else [value] if isinstance(value, str) else []).encode()
+        _text_of(value).encode()
     except UnicodeEncodeError:
         return False
     return True

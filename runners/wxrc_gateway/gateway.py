@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Self, Unpack
+from typing import Self
 
 import anyio
 
@@ -18,7 +18,8 @@ from wxrc_core.log import Event, Recorded
 from wxrc_core.puppet import Capabilities
 from wxrc_core.view import View
 from wxrc_core.world import World
-from wxrc_gateway import _requests, admin
+from wxrc_gateway import _requests
+from wxrc_gateway._administration import Administration
 from wxrc_gateway._clock import wall_clock as wall_clock
 from wxrc_gateway._event_stream import EventStream
 from wxrc_gateway._health import UNAVAILABLE, Health, Lifecycle, NotEntered, StoreWatch
@@ -26,10 +27,9 @@ from wxrc_gateway._ledger import Ledger
 from wxrc_gateway._options import Options, TextArguments, checked
 from wxrc_gateway._ownership import Ownership
 from wxrc_gateway._runtime import Runtime
-from wxrc_gateway._secrets import Secrets
+from wxrc_gateway._secrets import Secrets, refuse_weak_secrets
 from wxrc_gateway._snapshots import WORTHWHILE, Snapshots
-from wxrc_gateway._terms import CallbackTerms, ChannelTerms, GrantTerms
-from wxrc_gateway.admin import SYSTEM_CHANCE, ChannelSecrets, PuppetKind
+from wxrc_gateway.admin import SYSTEM_CHANCE, PuppetKind, token_hex
 from wxrc_http.port import MessageRecord
 from wxrc_store.memory import MemoryVault
 from wxrc_store.port import Store, Vault
@@ -39,7 +39,7 @@ OPERATOR = "-"
 """The channel of what an operator or the embedding application asks for; it has no callback."""
 
 
-class Gateway:
+class Gateway(Administration):
     """Runs bots on a store. An async context manager: inside it bots log in, messages go out, callbacks are posted.
 
     Several gateways may share a store. Each follows the log and takes requests; the bots of a shard are run by the one that owns it.
@@ -107,6 +107,7 @@ class Gateway:
         Raises:
             StoreError: The store cannot be opened, or has events of a newer release.
             NotEntered: It is entered already.
+            WxrcError: A channel has a KEY or webhook secret that everybody knows; the sentence says what to do.
         """
         self._life.begin()
         try:
@@ -135,6 +136,8 @@ class Gateway:
                 send_limit_s=self._options.send_limit_s,
             )
             await self._runtime.ledger.replay()
+            if not self._options.passive:
+                await refuse_weak_secrets(self.view, self._runtime.secrets)
             tasks.start_soon(self._runtime.ledger.follow)
             self._watch = StoreWatch(self.store, self.clock, lambda: self._runtime.ledger.read_error)
             tasks.start_soon(self._watch.run, self._options.probe_every_s)
@@ -200,52 +203,6 @@ class Gateway:
         return self._ownership is not None and botcode in self._ownership.bots
 
     # -- for applications that embed it -----------------------------------------------------------------------------------------
-
-    async def add_bot(self, botcode: str, puppet: str, *, options: Mapping[str, str] | None = None) -> None:
-        """Make a bot with a puppet of this kind (see `admin.add_bot`).
-
-        Raises:
-            Refusal: It cannot be made; the sentence says why.
-        """
-        self._life.check()
-        kind = self._puppets.get(puppet)
-        if kind is None:
-            raise Refusal(f"there is no kind of puppet '{puppet}'; there are: {', '.join(self._puppets)}")
-        position = await admin.add_bot(
-            self.store, self.vault, botcode, puppet, kind, at=self.clock(), options=options, chance=self._chance
-        )
-        await self._runtime.ledger.reached(position)
-
-    async def add_channel(self, chid: str, **settings: Unpack[ChannelTerms]) -> ChannelSecrets:
-        """Make a channel (see `admin.add_channel` for the settings).
-
-        Raises:
-            Refusal: It cannot be made; the sentence says why.
-        """
-        self._life.check()
-        made = await admin.add_channel(self.store, self.vault, chid, at=self.clock(), chance=self._chance, **settings)
-        await self._runtime.ledger.reached(made.position)
-        return made
-
-    async def grant_bot(self, chid: str, botcode: str, **terms: Unpack[GrantTerms]) -> None:
-        """Let a channel use a bot (see `wxrc_core.channel.BotGranted` for the terms); the terms hold when this returns.
-
-        Raises:
-            Refusal: There is no such channel or bot.
-        """
-        self._life.check()
-        granted = channel.BotGranted(at=self.clock(), botcode=botcode, **terms)
-        await self._runtime.ledger.reached(await admin.grant_bot(self.store, chid, granted))
-
-    async def move_callback(self, chid: str, callback_url: str, **terms: Unpack[CallbackTerms]) -> None:
-        """Have a channel's callbacks go elsewhere (see `wxrc_core.channel.CallbackMoved` for the terms).
-
-        Raises:
-            Refusal: There is no such channel, or the URL cannot be used.
-        """
-        self._life.check()
-        moved = channel.CallbackMoved(at=self.clock(), callback_url=callback_url, **terms)
-        await self._runtime.ledger.reached(await admin.move_callback(self.store, chid, moved))
 
     async def login(self, botcode: str) -> None:
         """Ask for login; what comes of it shows in `bot` and `events`.
@@ -365,7 +322,7 @@ class Gateway:
         await self.operate(stream, accepted)
 
     def _own_stream(self, txcode: str | None) -> tuple[str, str]:
-        txcode = txcode or admin.token_hex(self._chance, 10)
+        txcode = txcode or token_hex(self._chance, 10)
         day = datetime.fromtimestamp(self.clock() / 1000, UTC).strftime("%Y%m%d")
         return message.stream_name(OPERATOR, day, txcode), txcode
 
@@ -387,9 +344,9 @@ class Gateway:
         return (self._watch.failure if self._life.phase == "up" else None) or self._life.health()
 
     def channel(self, chid: str) -> channel.Channel | None:
-        """Return a channel, or None."""
+        """Return a channel, or None; one that was removed is none."""
         found = self.view.channels.get(chid)
-        return found.state if found else None
+        return found.state if found and not found.state.removed else None
 
     async def keys(self, chid: str) -> Sequence[str]:
         """Return the KEYs that a channel may sign with now."""

@@ -1,29 +1,28 @@
 """The `wxrc` command. Each subcommand works beside a running service on the same data directory, or without one."""
 
 import io
-import json
 import logging
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 import anyio
 import click
 
-from wxrc_core import bot, channel, message
+from wxrc_core import bot, message
 from wxrc_core.errors import Refusal
-from wxrc_gateway import Gateway, add_bot, add_channel, grant_bot, move_callback
-from wxrc_gateway.gateway import wall_clock
+from wxrc_gateway import Gateway
 from wxrc_service import demo as demonstration
 from wxrc_service import show
 from wxrc_service.app import qr_terminal
+from wxrc_service.cli_bot import bot_group
+from wxrc_service.cli_channel import channel_group
 from wxrc_service.cli_maintenance import prune_command, verify_command
 from wxrc_service.cli_run import attached, opened, run
-from wxrc_service.data import DataDir, opened_world
+from wxrc_service.cli_token import token_group
+from wxrc_service.data import DataDir
 from wxrc_service.options import data_option, serve_options, simulator_hosts_option, simulator_options
 from wxrc_service.output import open_standard_streams, say
-from wxrc_service.puppets import NAMES, kind_named
 from wxrc_service.serve import Settings, serve
 from wxrc_store.sqlite import SqliteStore
 
@@ -98,148 +97,6 @@ def demo_command(
         say(demonstration.guide(gateway, url, receiver.key))
 
     run(lambda: serve(settings, ready))
-
-
-@main.group("channel")
-def channel_group() -> None:
-    """Business systems."""
-
-
-@channel_group.command("add")
-@click.argument("chid")
-@click.option("--callback", "callback_url", default="", metavar="URL", help="Where callbacks go; without it, nowhere.")
-@click.option("--callback-format", type=click.Choice(["form", "json", "bracket"]), default="form", show_default=True)
-@click.option("--allow-private", is_flag=True, help="Callbacks may go to private and loopback addresses.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@data_option
-def channel_add(
-    data: Path,
-    chid: str,
-    callback_url: str,
-    callback_format: channel.CallbackFormat,
-    allow_private: bool,
-    as_json: bool,
-) -> None:
-    """Make a channel, and print its KEY and webhook secret: they are shown this once."""
-
-    async def work() -> None:
-        async with opened(data) as store:
-            made = await add_channel(
-                store,
-                store.vault,
-                chid,
-                at=wall_clock(),
-                callback_url=callback_url,
-                callback_format=callback_format,
-                allow_private=allow_private,
-            )
-        said = {"chid": made.chid, "key": made.key, "webhook_secret": made.webhook_secret}
-        if as_json:
-            click.echo(json.dumps(said))
-        else:
-            for name, value in said.items():
-                click.echo(f"{name:<15} {value}")
-
-    run(work)
-
-
-@channel_group.command("callback")
-@click.argument("chid")
-@click.argument("callback_url", metavar="URL")
-@click.option("--callback-format", type=click.Choice(["form", "json", "bracket"]), default="form", show_default=True)
-@click.option("--allow-private", is_flag=True, help="Callbacks may go to private and loopback addresses.")
-@data_option
-def channel_callback(
-    data: Path, chid: str, callback_url: str, callback_format: channel.CallbackFormat, allow_private: bool
-) -> None:
-    """Have a channel's callbacks go to another URL, those included that are under way."""
-
-    async def work() -> None:
-        DataDir(data).check()
-        async with opened(data) as store:
-            moved = channel.CallbackMoved(
-                at=wall_clock(), callback_url=callback_url, callback_format=callback_format, allow_private=allow_private
-            )
-            await move_callback(store, chid, moved)
-        click.echo(f"callbacks of channel {chid} go to {callback_url}")
-
-    run(work)
-
-
-@channel_group.command("grant")
-@click.argument("chid")
-@click.argument("botcode", metavar="BOT")
-@click.option("--room", "room_topic", default="", metavar="TOPIC", help="The default room.")
-@click.option(
-    "--on-doubt", type=click.Choice(["leave", "resend"]), default="leave", show_default=True, help="Messages in doubt."
-)
-@click.option(
-    "--inbound",
-    type=click.Choice(["addressed", "all"]),
-    default="addressed",
-    show_default=True,
-    help="What is passed on.",
-)
-@data_option
-def channel_grant(data: Path, chid: str, botcode: str, room_topic: str, on_doubt: Any, inbound: Any) -> None:
-    """Let a channel use a bot, on these terms; they replace earlier ones."""
-
-    async def work() -> None:
-        DataDir(data).check()
-        async with opened(data) as store:
-            granted = channel.BotGranted(
-                at=wall_clock(), botcode=botcode, room_topic=room_topic, on_doubt=on_doubt, inbound=inbound
-            )
-            await grant_bot(store, chid, granted)
-        click.echo(f"channel {chid} may use bot {botcode}")
-
-    run(work)
-
-
-@main.group("bot")
-def bot_group() -> None:
-    """WeChat accounts."""
-
-
-def _options(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    options: dict[str, str] = {}
-    for value in values:
-        name, equals, content = value.partition("=")
-        if not equals or not name:
-            raise click.BadParameter(f"{value!r} must be written name=value")
-        if name in options:
-            raise click.BadParameter(f"{name} is given twice")
-        options[name] = content
-    return options
-
-
-@bot_group.command("add")
-@click.argument("botcode")
-@click.option("--puppet", required=True, type=click.Choice(NAMES), help="The kind of WeChat client.")
-@click.option(
-    "--option", "options", multiple=True, metavar="K=V", callback=_options, help="An option of the puppet; repeatable."
-)
-@click.option("--channel", "chid", metavar="CHID", help="A channel that may use it.")
-@click.option(
-    "--pace", type=click.Choice(["customary", "none"]), help="How much it may send; by default what the puppet says."
-)
-@data_option
-def bot_add(data: Path, botcode: str, puppet: str, options: dict[str, str], chid: str | None, pace: Any) -> None:
-    """Make a bot, and let a channel use it."""
-
-    async def work() -> None:
-        async with opened(data) as store:
-            if chid is not None and not await store.read(channel.stream_name(chid)):
-                raise Refusal(f"there is no channel '{chid}'; make it first: wxrc channel add {chid} --callback URL")
-            with opened_world(DataDir(data).world) as world:
-                kind = kind_named(puppet, world)
-                await add_bot(store, store.vault, botcode, puppet, kind, at=wall_clock(), options=options, pace=pace)
-            if chid is not None:
-                await grant_bot(store, chid, channel.BotGranted(at=wall_clock(), botcode=botcode))
-        used = f" for channel {chid}" if chid else ""
-        click.echo(f"bot {botcode} is there, with puppet {puppet}{used}; log it in: wxrc login {botcode}")
-
-    run(work)
 
 
 @main.command("login")
@@ -379,5 +236,8 @@ def log_command(data: Path, what: str) -> None:
     run(work)
 
 
+main.add_command(channel_group)
+main.add_command(bot_group)
+main.add_command(token_group)
 main.add_command(verify_command)
 main.add_command(prune_command)

@@ -14,6 +14,7 @@ from wxrc_core.errors import WxrcError
 from wxrc_gateway import Gateway
 from wxrc_gateway.retry import error_location
 from wxrc_service.data import DataDir, InUse
+from wxrc_service.language import language
 from wxrc_service.serve import Settings, service
 from wxrc_store.sqlite import SqliteStore
 
@@ -28,7 +29,7 @@ def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         causes = list(_causes(error))
         for cause in causes:
             if isinstance(cause, WxrcError):
-                raise click.ClickException(str(cause)) from None
+                raise click.ClickException(getattr(cause.localized, language())) from None
         if isinstance(causes[0], KeyboardInterrupt):
             raise SystemExit(130) from None
         if isinstance(causes[0], OSError):

@@ -8,7 +8,6 @@ import traceback
 from random import Random
 from typing import Literal
 
-from wxrc_core import channel as channel_core
 from wxrc_core import message
 from wxrc_core.errors import WxrcError
 from wxrc_core.puppet import Capabilities
@@ -184,8 +183,7 @@ class Stage:
             self.run.secrets += [made.key, made.webhook_secret]
             self.run.channels.append(ChannelFact(0, channel.chid, url, 0))
             for botcode, on_doubt, inbound in channel.grants:
-                granted = channel_core.BotGranted(at=START, botcode=botcode, on_doubt=on_doubt, inbound=inbound)  # type: ignore[arg-type]
-                await admin.grant_bot(store, channel.chid, granted)
+                await admin.grant_bot(store, channel.chid, botcode, at=START, on_doubt=on_doubt, inbound=inbound)  # type: ignore[arg-type]
                 self.run.grants.append(GrantFact(0, channel.chid, botcode, on_doubt, inbound, 0))  # type: ignore[arg-type]
         self._appended(1, len(store._data.log))
 
