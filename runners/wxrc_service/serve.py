@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute
 from wxrc_core.errors import WxrcError
 from wxrc_gateway import Gateway, NotEntered
 from wxrc_service import descriptors
+from wxrc_service.admin_api import admin_mount
 from wxrc_service.app import wxrc_app
 from wxrc_service.connections import Limits
 from wxrc_service.data import DataDir, opened_world
@@ -102,7 +103,7 @@ async def service(settings: Settings) -> AsyncIterator[tuple[Gateway, str]]:
                 simulator=world,
                 simulator_hosts=settings.simulator_hosts,
                 simulator_when=simulates,
-                extra=settings.extra,
+                extra=(admin_mount(gateway), *settings.extra),
             )
             server = Server(app, settings.limits)
             async with anyio.create_task_group() as tasks:
