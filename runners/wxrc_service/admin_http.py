@@ -1,8 +1,8 @@
 """The admin API's one way in: who calls, in which role, with what; and how what comes of it, or goes wrong, is answered.
 
-A route is an `AdminRoute`: method, path, the role that it takes, the type of its body, and the function that does it. Routes stand in files of
-their own (`admin_api` for channels, bots and tokens); `admin_app` serves any number of them. So a new one needs no word about tokens,
-roles, JSON or errors:
+A route is an `AdminRoute`: method, path, the role that it takes, the type of its body, and the function that does it. Routes stand in
+files of their own (`admin_api` for channels, bots and tokens); `admin_app` serves any number of them. So a new one needs no word about
+tokens, roles, JSON or errors:
 
     ROUTES = (AdminRoute("POST", "/bots/{botcode}/stop", "operator", stop),)
 
@@ -16,6 +16,7 @@ English where `Accept-Language` prefers it; the field is named where one is at f
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any, Final, Literal, TypeAlias, TypedDict, get_type_hints
 
 import anyio
@@ -174,10 +175,11 @@ _WRONG = LocalizedText("字段 {field} 不对：{what}", "the field {field} is w
 async def _body(route: AdminRoute, request: Request) -> Any:
     raw = bytearray()
     with anyio.move_on_after(BODY_TIMEOUT_S) as limit:
-        async for part in request.stream():
-            raw += part
-            if len(raw) > BODY_LIMIT:
-                raise AdminError("too_large", 413, _TOO_LARGE.filled(most=BODY_LIMIT), Connection="close")
+        async with aclosing(request.stream()) as parts:
+            async for part in parts:
+                raw += part
+                if len(raw) > BODY_LIMIT:
+                    raise AdminError("too_large", 413, _TOO_LARGE.filled(most=BODY_LIMIT), Connection="close")
     if limit.cancelled_caught:
         raise AdminError("too_slow", 408, _TOO_SLOW.filled(seconds=f"{BODY_TIMEOUT_S:g}"), Connection="close")
     return read_body(route.body, bytes(raw))
