@@ -10,9 +10,9 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import lru_cache
-from time import monotonic
 from typing import Any, Final
 
+import anyio
 from attrs import define
 
 from wxrc_core.channel import BotGranted, Channel
@@ -55,7 +55,7 @@ class Admission:
         clock: A clock that is never set (seconds).
     """
 
-    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = anyio.current_time) -> None:
         self._clock = clock
         self._quotas: dict[str, Bucket] = {}
         self._wrong: OrderedDict[tuple[str, str], Bucket] = OrderedDict()

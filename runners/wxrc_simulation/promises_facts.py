@@ -245,8 +245,13 @@ class Facts:
             for recorded in history:
                 if recorded.position > position:
                     break
-                if isinstance(recorded.event, channel.BotGranted) and recorded.event.botcode == botcode:
-                    granted = recorded.event
+                match recorded.event:
+                    case channel.BotGranted(botcode=known) if known == botcode:
+                        granted = recorded.event
+                    case channel.BotRevoked(botcode=known) if known == botcode:
+                        granted = None
+                    case channel.ChannelRemoved():
+                        granted = None
             if granted is not None and self.callback_url(chid, position):
                 yield chid, granted
 
@@ -258,7 +263,18 @@ class Facts:
                 break
             if isinstance(recorded.event, channel.ChannelAdded | channel.CallbackMoved):
                 url = recorded.event.callback_url
+            elif isinstance(recorded.event, channel.ChannelRemoved):
+                url = ""
         return url
+
+    def channel_events(self, chid: str) -> list[Recorded]:
+        """Return a channel's history; none where there is no such channel."""
+        return self._channels.get(chid, [])
+
+    def removed_at(self, chid: str) -> int:
+        """Return the position at which a channel was removed; 0 = it was not."""
+        events = self.channel_events(chid)
+        return next((each.position for each in events if isinstance(each.event, channel.ChannelRemoved)), 0)
 
     # -- permission -------------------------------------------------------------------------------------------------------------
 

@@ -109,6 +109,7 @@ class Received:
         acknowledged: The receiver acknowledged it, and the answer was sent.
         status: The HTTP status of the answer; 0 = none was given.
         log_end: Where the shared log ended when it arrived.
+        signers: The KEY and the webhook secrets that signed it.
     """
 
     at: int
@@ -120,6 +121,7 @@ class Received:
     acknowledged: bool
     status: int
     log_end: int = 0
+    signers: tuple[str, ...] = ()
 
 
 @frozen
@@ -147,6 +149,9 @@ class Call:
         given: The replica gave this answer, whether it arrived or not.
         text: The text that is to be sent; empty = it is no message.
         log_end: Where the shared log ended when the replica gave the answer.
+        given_at: When it gave it.
+        key: The KEY that signed it.
+        known: Up to where the replica had folded the log, for certain, when the request reached it.
     """
 
     number: int
@@ -169,6 +174,14 @@ class Call:
     given: bool = False
     text: str = ""
     log_end: int = 0
+    given_at: int = 0
+    key: str = ""
+    known: int = 0
+
+    @property
+    def odd(self) -> str:
+        """What makes it a request that must be refused; empty = nothing."""
+        return self.content.rpartition("|")[2]
 
 
 @frozen
@@ -247,6 +260,8 @@ class Run:
         store: The shared store.
         log_lines: What the gateway logged.
         secrets: KEYs and webhook secrets, which no log line may have.
+        operators: The names of those who changed something.
+        made: The KEY or webhook secret that each operator made who is named so in the log; those of the set-up by channel and kind.
         escaped: Exceptions that came out of a gateway.
         trace: What happened, in order.
         quiet: It came to rest after the faults were over.
@@ -284,6 +299,8 @@ class Run:
     store: Any = None
     log_lines: list[str] = field(factory=list)
     secrets: list[str] = field(factory=list)
+    made: dict[str, str] = field(factory=dict)
+    operators: set[str] = field(factory=set)
     escaped: list[str] = field(factory=list)
     trace: list[str] = field(factory=list)
     quiet: bool = False
