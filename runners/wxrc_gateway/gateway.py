@@ -122,7 +122,6 @@ class Gateway(Administration):
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.store)
             await stack.enter_async_context(self._sender)
-            tasks = self._tasks = await stack.enter_async_context(anyio.create_task_group())
             self._inside = Runtime(
                 store=self.store,
                 vault=self.vault,
@@ -138,6 +137,8 @@ class Gateway(Administration):
             await self._runtime.ledger.replay()
             if not self._options.passive:
                 await refuse_weak_secrets(self.view, self._runtime.secrets)
+            # Only now: what a task group is left with comes out of it in an exception group.
+            tasks = self._tasks = await stack.enter_async_context(anyio.create_task_group())
             tasks.start_soon(self._runtime.ledger.follow)
             self._watch = StoreWatch(self.store, self.clock, lambda: self._runtime.ledger.read_error)
             tasks.start_soon(self._watch.run, self._options.probe_every_s)
