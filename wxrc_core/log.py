@@ -19,14 +19,7 @@ from wxrc_core.shard import ShardEvent
 from wxrc_core.token import TokenEvent
 
 Event: TypeAlias = (
-    BotEvent
-    | ChannelEvent
-    | DeliveryEvent
-    | InboundEvent
-    | MessageEvent
-    | OperationEvent
-    | ShardEvent
-    | TokenEvent
+    BotEvent | ChannelEvent | DeliveryEvent | InboundEvent | MessageEvent | OperationEvent | ShardEvent | TokenEvent
 )
 """Everything that can stand in the log: what `Recorded.event` is. `match` on it, or ask with `isinstance`."""
 

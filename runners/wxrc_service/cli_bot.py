@@ -13,7 +13,7 @@ from wxrc_service.cli_admin import cli_user, json_option, perform, read_text, sh
 from wxrc_service.data import DataDir, opened_world
 from wxrc_service.language import say
 from wxrc_service.options import data_option
-from wxrc_service.puppets import NAMES, simulator_kind, wechaty_kind
+from wxrc_service.puppets import NAMES, kind_named
 
 
 @click.group("bot")
@@ -71,8 +71,7 @@ def bot_add(
         return one_bot(gateway.view, botcode)
 
     with opened_world(directory.world) as world:
-        kind = simulator_kind(world) if puppet == "simulator" else wechaty_kind()
-        found = perform(data, work, make=True, puppets={puppet: kind})
+        found = perform(data, work, make=True, puppets={puppet: kind_named(puppet, world)})
     used = say("，渠道 {chid} 可以使用", " for channel {chid}", chid=chid) if chid else ""
     text = say(
         "机器人 {botcode} 已添加，puppet 为 {puppet}{used}；登录：wxrc login {botcode}",

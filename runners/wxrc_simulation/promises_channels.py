@@ -31,22 +31,22 @@ def check_22(facts: Facts) -> Iterator[str]:
     for received in facts.run.received:
         yield from _signed(facts, received)
     for chid in {call.chid for call in facts.run.calls}:
-        for recorded in facts.channel_events(chid)[1:]:
-            by = recorded.event.by
-            if facts.author(recorded.position) and by != "application" and by not in facts.run.operators:
-                yield f"the change at {recorded.position} is said to be by '{by}', who did nothing"
+        for position, event in facts.channel_events(chid)[1:]:
+            by = event.by
+            if facts.author(position) and by != "application" and by not in facts.run.operators:
+                yield f"the change at {position} is said to be by '{by}', who did nothing"
 
 
 def _states(facts: Facts, chid: str, first: int, last: int) -> list[Channel]:
     """Return a channel's states while the log grew from one position to another."""
     state: Channel | None = None
     found: list[Channel] = []
-    for recorded in facts.channel_events(chid):
-        if recorded.position > last:
+    for position, event in facts.channel_events(chid):
+        if position > last:
             break
-        if recorded.position > first and state is not None:
+        if position > first and state is not None:
             found.append(state)
-        state = channel.evolve(state, recorded.event)
+        state = channel.evolve(state, event)
     return [*found, state] if state is not None else found
 
 
@@ -103,9 +103,9 @@ def _signed(facts: Facts, received: Received) -> Iterator[str]:
     if not received.signers:
         return  # promise 12
     since = [
-        each.position
-        for each in facts.channel_events(received.chid)
-        if facts.durable_at(each.position) <= received.at - LATE_MS
+        position
+        for position, _ in facts.channel_events(received.chid)
+        if facts.durable_at(position) <= received.at - LATE_MS
     ]
     states = _states(facts, received.chid, max(since, default=0), received.log_end)
     keys = dict(secrets_of(facts.run, received.chid, "key", facts.log))

@@ -267,14 +267,15 @@ class Facts:
                 url = ""
         return url
 
-    def channel_events(self, chid: str) -> list[Recorded]:
-        """Return a channel's history; none where there is no such channel."""
-        return self._channels.get(chid, [])
+    def channel_events(self, chid: str) -> list[tuple[int, channel.ChannelEvent]]:
+        """Return the events of a channel with their positions; none where there is no such channel."""
+        history = self._channels.get(chid, [])
+        return [(each.position, each.event) for each in history if isinstance(each.event, channel.ChannelEvent)]
 
     def removed_at(self, chid: str) -> int:
         """Return the position at which a channel was removed; 0 = it was not."""
         events = self.channel_events(chid)
-        return next((each.position for each in events if isinstance(each.event, channel.ChannelRemoved)), 0)
+        return next((position for position, event in events if isinstance(event, channel.ChannelRemoved)), 0)
 
     # -- permission -------------------------------------------------------------------------------------------------------------
 
