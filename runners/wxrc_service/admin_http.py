@@ -41,6 +41,9 @@ log = logging.getLogger("wxrc.admin")
 BODY_LIMIT: Final = 262_144
 """The most that a request's body may have (bytes)."""
 
+DISCARD_LIMIT: Final = 8 * 1_048_576
+"""So much of a body that is too large is still read (bytes)."""
+
 BODY_TIMEOUT_S: Final = 10.0
 """How long it may take to arrive (seconds)."""
 
@@ -173,13 +176,17 @@ _WRONG = LocalizedText("字段 {field} 不对：{what}", "the field {field} is w
 
 
 async def _body(route: AdminRoute, request: Request) -> Any:
-    raw = bytearray()
+    raw, arrived = bytearray(), 0
     with anyio.move_on_after(BODY_TIMEOUT_S) as limit:
         async with aclosing(request.stream()) as parts:
             async for part in parts:
-                raw += part
-                if len(raw) > BODY_LIMIT:
-                    raise AdminError("too_large", 413, _TOO_LARGE.filled(most=BODY_LIMIT), Connection="close")
+                arrived += len(part)
+                if arrived <= BODY_LIMIT:
+                    raw += part
+                elif arrived > DISCARD_LIMIT:
+                    break  # up to here it is read and forgotten: a client that is still sending would not see the answer
+    if arrived > BODY_LIMIT:
+        raise AdminError("too_large", 413, _TOO_LARGE.filled(most=BODY_LIMIT), Connection="close")
     if limit.cancelled_caught:
         raise AdminError("too_slow", 408, _TOO_SLOW.filled(seconds=f"{BODY_TIMEOUT_S:g}"), Connection="close")
     return read_body(route.body, bytes(raw))
