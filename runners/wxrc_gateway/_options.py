@@ -36,7 +36,7 @@ class TextArguments(Struct, frozen=True):
 Wanted = TypeVar("Wanted")
 
 
-def checked(kind: type[Wanted], call: str, **values: object) -> Wanted:
+def checked(kind: type[Wanted], call: str, /, **values: object) -> Wanted:
     """Return the values, having made sure of their types and limits.
 
     Args:
@@ -50,14 +50,18 @@ def checked(kind: type[Wanted], call: str, **values: object) -> Wanted:
     known = getattr(kind, "__struct_fields__", None) or kind.__annotations__
     for name in values:
         if name not in known:
-            raise InvalidValue(f"{name} of {call}: there is no such setting; there are: {', '.join(known)}", name)
+            names = ", ".join(known) or "none"
+            raise InvalidValue(f"{name!r:.80} of {call}: there is no such field; there are: {names}", f"{name:.80}")
     try:
         found = msgspec.convert(values, kind)
         msgspec.json.encode(found)  # a lone surrogate is no text
     except msgspec.ValidationError as error:
         what, _, where = str(error).partition(" - at `$.")
-        field = where.rstrip("`")
-        raise InvalidValue(f"{field or 'a value'} of {call} {sentence(field.partition('[')[0], what)}", field) from None
+        missing = re.fullmatch(r"Object missing required field `(\w+)`", what)
+        field = missing[1] if missing else where.rstrip("`")
+        raise InvalidValue(
+            f"{field or 'a value'} of {call} {_sentence(field.partition('[')[0], what)}", field
+        ) from None
     except UnicodeEncodeError:
         field = next(name for name, value in values.items() if not _is_text(value))
         raise InvalidValue(
@@ -83,7 +87,7 @@ _WORDS = {
 _BOUNDS = {">": "more than", ">=": "at least", "<": "less than", "<=": "at most"}
 
 
-def sentence(field: str, said: str) -> str:
+def _sentence(field: str, said: str) -> str:
     """Return what would be right, in words, from what msgspec says of a field."""
     if "matching regex" in said:
         return f"must {_FORMS[field]}"
@@ -93,6 +97,8 @@ def sentence(field: str, said: str) -> str:
         )
     if bound := re.fullmatch(r"Expected `\w+` (>=?|<=?) ([\d.]+)", said):
         return f"must be {_BOUNDS[bound[1]]} {float(bound[2]):g}"
+    if said.startswith("Object missing"):
+        return "is missing"
     if kind := re.fullmatch(r"Expected `([^`]+)`, got `([^`]+)`", said):
         wanted = " or ".join(_WORDS.get(each, each) for each in kind[1].split(" | "))
         return f"must be {wanted}, not {_WORDS.get(kind[2], kind[2])}"

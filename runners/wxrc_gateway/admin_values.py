@@ -13,6 +13,7 @@ from msgspec import Meta
 from wxrc_core.channel import CallbackFormat, Evidence, Inbound, OnDoubt, SignatureType
 from wxrc_core.errors import InvalidValue
 from wxrc_core.localized import LocalizedText
+from wxrc_gateway._options import checked as checked
 from wxrc_http import INTERFACES
 from wxrc_webhook import CallbackUrlError, WebhookSecretError, check_url, networks, secret_bytes
 

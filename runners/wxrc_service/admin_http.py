@@ -17,7 +17,7 @@ English where `Accept-Language` prefers it; the field is named where one is at f
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any, Final, Literal, TypeAlias, TypedDict, get_type_hints
+from typing import Any, Final, Literal, TypeAlias, TypedDict
 
 import anyio
 import msgspec
@@ -33,6 +33,7 @@ from wxrc_core.localized import LocalizedText
 from wxrc_core.token import RANKS, Role
 from wxrc_gateway import Gateway
 from wxrc_gateway.admin_token import authenticate
+from wxrc_gateway.admin_values import checked
 from wxrc_gateway.retry import error_location
 from wxrc_http.answers import prefers_english
 
@@ -171,8 +172,6 @@ def _caller(gateway: Gateway, request: Request, needed: Role) -> str:
 _TOO_LARGE = LocalizedText("请求体过大；最多 {most} 字节", "the body is too large; it may have at most {most} bytes")
 _TOO_SLOW = LocalizedText("请求体没有在 {seconds} 秒内收完", "the body did not arrive within {seconds} seconds")
 _NOT_JSON = LocalizedText("请求体应为一个 JSON 对象（UTF-8）", "the body must be a JSON object, in UTF-8")
-_UNKNOWN = LocalizedText("没有字段 {field}；可用的字段有：{names}", "there is no field {field}; there are: {names}")
-_WRONG = LocalizedText("字段 {field} 不对：{what}", "the field {field} is wrong: {what}")
 
 
 async def _body(route: AdminRoute, request: Request) -> Any:
@@ -196,23 +195,14 @@ def read_body(kind: type, raw: bytes) -> Any:
     """Return a body by its type.
 
     Raises:
-        AdminError: It is none; the field at fault is named.
+        AdminError: It is none.
+        InvalidValue: A field is unknown, missing or wrong; it is named.
     """
     try:
         found = msgspec.json.decode(raw, type=dict[str, Any]) if raw.strip() else {}
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise AdminError("invalid_value", 400, _NOT_JSON) from None
-    known = get_type_hints(kind)
-    for field in found:
-        if field not in known:
-            names = ", ".join(known) or "-"
-            raise AdminError("invalid_value", 400, _UNKNOWN.filled(field=f"{field!r:.80}", names=names), f"{field:.80}")
-    try:
-        return msgspec.convert(found, kind)
-    except msgspec.ValidationError as error:
-        what, _, where = str(error).partition(" - at `$.")
-        field = where.rstrip("`") or what.rpartition("`")[0].rpartition("`")[2]
-        raise AdminError("invalid_value", 400, _WRONG.filled(field=field or "-", what=what), field) from None
+    return checked(kind, "the body", **found)
 
 
 # -- answers --------------------------------------------------------------------------------------------------------------------
