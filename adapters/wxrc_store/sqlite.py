@@ -23,12 +23,13 @@ import anyio.to_thread
 import apsw
 from anyio.lowlevel import checkpoint
 
+from wxrc_core.errors import Refusal
 from wxrc_core.log import Entry, Lease, Member, Outcome, Owner, Recorded
 from wxrc_core.shard import SHARDS, stream_name
 from wxrc_store._owner_lock import OwnerLock, holder
-from wxrc_store._rows import Tail, check_forgettable, check_shards, decode_rows, encode_batch, owner_of
+from wxrc_store._rows import Tail, check_forgettable, check_shards, decode_rows, encode_batch, encode_records, owner_of
 from wxrc_store._seal import Sealer
-from wxrc_store._sqlite_file import SETTING, SqliteFile, close, store_error
+from wxrc_store._sqlite_file import KEY_CHECK, SETTING, SqliteFile, close, store_error
 from wxrc_store._sqlite_log import SqliteLog
 from wxrc_store._sqlite_works import (
     Append,
@@ -39,6 +40,7 @@ from wxrc_store._sqlite_works import (
     KeepSnapshot,
     Probe,
     RaiseSetting,
+    Restore,
     Take,
     Work,
     latest,
@@ -67,6 +69,7 @@ PROBES = (0.0, 0.002, 0.005)
 STREAM = "SELECT * FROM event WHERE stream = ? AND version > ? ORDER BY version LIMIT ?"
 PAGE = "SELECT * FROM event WHERE position > ? ORDER BY position LIMIT ?"
 SEALED = "SELECT sealed FROM vault WHERE name = ?"
+NAMES = "SELECT name FROM vault WHERE name != ? ORDER BY name"
 SAVED = """
 SELECT id, position, schema, chunks, crc FROM snapshot WHERE schema IN (SELECT value FROM json_each(?)) ORDER BY position DESC
 """
@@ -298,6 +301,11 @@ class SqliteStore:
             deleted += await self._submit(Forget(versions[start : start + FORGET_STREAMS]))
         return deleted
 
+    async def restore(self, records: Sequence[Recorded]) -> None:
+        """See `Store.restore`."""
+        if problem := await self._submit(Restore(encode_records(records))):
+            raise Refusal(problem)
+
     async def told_to(self) -> int:
         """See `Store.told_to`."""
         await self._turn()
@@ -319,7 +327,7 @@ class SqliteStore:
         for work, outcomes in zip(works, results, strict=True):
             if isinstance(work, Append):
                 self._tail.add(work.batch, cast("Sequence[Outcome]", outcomes))
-            elif isinstance(work, Forget):
+            elif isinstance(work, Forget | Restore):
                 self._tail.clear()
 
     async def _keep(self, name: str, secret: bytes | None) -> None:
@@ -332,6 +340,13 @@ class SqliteStore:
         except apsw.Error as error:
             raise store_error(error, self._path) from error
         return None if sealed is None else self._sealer.open(name, sealed)
+
+    async def _names(self) -> Sequence[str]:
+        await self._turn()
+        try:
+            return [name for (name,) in self._near.execute(NAMES, (KEY_CHECK,))]
+        except apsw.Error as error:
+            raise store_error(error, self._path) from error
 
     def _open(self) -> tuple[Sealer, apsw.Connection, apsw.Connection, int]:
         sealer = self._log.open()
@@ -382,3 +397,7 @@ class SqliteVault:
     async def delete(self, name: str) -> None:
         """See `Vault.delete`."""
         await self._store._keep(name, None)
+
+    async def names(self) -> Sequence[str]:
+        """See `Vault.names`."""
+        return await self._store._names()

@@ -40,6 +40,11 @@ class FaultyVault:
         self._fail()
         await self._inner.delete(name)
 
+    async def names(self) -> Sequence[str]:
+        """See `Vault.names`."""
+        self._fail()
+        return await self._inner.names()
+
     def _fail(self) -> None:
         if self._chance.strikes("vault fails"):
             raise StoreError("the vault is unavailable")
@@ -240,6 +245,11 @@ class FaultyStore:
         """See `Store.forget`."""
         self._check()
         return await self._inner.forget(streams)
+
+    async def restore(self, records: Sequence[Recorded]) -> None:
+        """See `Store.restore`."""
+        self._check()
+        await self._inner.restore(records)
 
     async def told_to(self) -> int:
         """See `Store.told_to`."""
