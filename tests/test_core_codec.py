@@ -59,7 +59,9 @@ def test_bytes_are_plain_json() -> None:
     name, schema, written = codec.encode(event)
 
     assert ("message.sent", 1) == (name, schema)
-    assert {"at": 1, "attempt": 2, "receipt": "wx3", "mention": "ok", "answered": False} == json.loads(written)
+    assert {"at": 1, "attempt": 2, "receipt": "wx3", "mention": "ok", "answered": False, "by": ""} == json.loads(
+        written
+    )
 
 
 def test_an_older_event_without_a_newer_field() -> None:

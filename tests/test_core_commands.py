@@ -62,10 +62,10 @@ def test_any_sequence_of_commands(module: Any, data: st.DataObject) -> None:
 
 REPEATABLE: dict[Any, tuple[type, ...]] = {
     bot: tuple(command for command in aggregate.COMMANDS["bot"] if command is not bot.Add),
-    message: tuple(command for command in aggregate.COMMANDS["message"] if command is not message.Resend),
+    message: tuple(command for command in aggregate.COMMANDS["message"] if command is not message.Resolve),
     delivery: aggregate.COMMANDS["delivery"],
 }
-"""The commands that do nothing when they come again. `Resend` is an operator's word each time; a second bot of one name is refused."""
+"""The commands that do nothing when they come again. `Resolve` is an operator's word each time; a second bot of one name is refused."""
 
 
 @pytest.mark.parametrize("module", list(REPEATABLE), ids=lambda module: module.TABLE.aggregate)

@@ -32,7 +32,8 @@ from wxrc_core.message_commands import NoRoom as NoRoom
 from wxrc_core.message_commands import PutBack as PutBack
 from wxrc_core.message_commands import Queue as Queue
 from wxrc_core.message_commands import RecordOutcome as RecordOutcome
-from wxrc_core.message_commands import Resend as Resend
+from wxrc_core.message_commands import Resolve as Resolve
+from wxrc_core.message_commands import Verdict as Verdict
 from wxrc_core.message_events import ENDED as ENDED
 from wxrc_core.message_events import FINAL as FINAL
 from wxrc_core.message_events import TABLE as TABLE
@@ -93,6 +94,7 @@ class Message(Struct, frozen=True):
         mention: For a message that was sent: what became of the mention.
         failure: For a message that failed: the wire's sendReason.
         detail: Why it stands where it does, in a sentence; empty where there is nothing to say.
+        vouched: For a message that was sent: there is no receipt, but an operator's word.
     """
 
     state: MessageState
@@ -106,6 +108,7 @@ class Message(Struct, frozen=True):
     mention: Literal["ok", "not_in_room", "unknown"] = "ok"
     failure: Literal["", "failed", "unsupported", "window_closed"] = ""
     detail: str = ""
+    vouched: bool = False
 
 
 def evolve(message: Message | None, event: MessageEvent) -> Message:
@@ -125,7 +128,7 @@ def evolve(message: Message | None, event: MessageEvent) -> Message:
                 room_id=event.room_id, wait_ms=0, detail="",
             )  # fmt: skip
         case MessageSent():
-            return replace(message, state=state, mention=event.mention, detail="")
+            return replace(message, state=state, mention=event.mention, detail="", vouched=bool(event.by))
         case MessageRequeued():
             tries = message.tries - 1 if event.held else message.tries
             wait_ms = max(0, event.not_before - event.at)
@@ -224,10 +227,8 @@ def decide(message: Message | None, command: Command) -> tuple[MessageEvent, ...
             if state not in TABLE.next[MessageSent] or not message.attempt:
                 return ()
             return (MessageSent(at=at, attempt=message.attempt, receipt=receipt),)
-        case Resend(at=at):
-            if state is not MessageState.IN_DOUBT:
-                raise Refusal(f"only a message in doubt can be resent; this one is '{state}'")
-            return (MessageRequeued(at=at, detail="resent by an operator", not_before=at),)
+        case Resolve():
+            return _resolve(message, command)
         case _:
             assert_never(command)
 
@@ -239,6 +240,23 @@ def _queue(message: Message | None, command: Queue) -> tuple[MessageEvent, ...]:
     if not isinstance(message, Message) or message.queued.digest != command.queued.digest:
         raise TxcodeReused
     return ()
+
+
+def _resolve(message: Message, command: Resolve) -> tuple[MessageEvent, ...]:
+    at, by = command.at, command.by
+    if command.verdict == message.state:
+        return ()  # said before, or known by now
+    if message.state is not MessageState.IN_DOUBT:
+        raise Refusal(f"only a message in doubt can be resolved; this one is '{message.state}'")
+    match command.verdict:
+        case "sent":
+            return (MessageSent(at=at, attempt=message.attempt, receipt="", by=by),)
+        case "failed":
+            return (MessageFailed(at=at, reason="failed", detail="an operator says that it did not arrive", by=by),)
+        case "resend":
+            return (MessageRequeued(at=at, detail="resent by an operator", not_before=at, by=by),)
+        case _:
+            assert_never(command.verdict)
 
 
 def _is_open(message: Message, attempt: int) -> bool:
@@ -356,5 +374,7 @@ def send_status(message: Message) -> tuple[str, str]:
 
 
 def evidence(message: Message) -> str:
-    """Return what shows that the message arrived (wire.md, msgStatus): `receipt`, or nothing."""
-    return "receipt" if message.state is MessageState.SENT else ""
+    """Return what shows that the message arrived (wire.md, msgStatus): `receipt`, `operator` (somebody looked), or nothing."""
+    if message.state is not MessageState.SENT:
+        return ""
+    return "operator" if message.vouched else "receipt"

@@ -10,6 +10,8 @@ from attrs import frozen
 from wxrc_core.message_events import MessageQueued
 from wxrc_core.puppet import SendOutcome
 
+Verdict: TypeAlias = Literal["sent", "failed", "resend"]
+
 
 @frozen
 class Queue:
@@ -105,12 +107,30 @@ class Confirm:
 
 
 @frozen(kw_only=True)
-class Resend:
-    """An operator decides to send a message in doubt once more."""
+class Resolve:
+    """An operator says what has become of a message in doubt, or is to become of it.
+
+    Attributes:
+        at: Now (epoch ms).
+        verdict: `sent`: it arrived; `failed`: it did not, and is not to be sent again; `resend`: send it once more.
+        by: Who says so.
+    """
 
     at: int
+    verdict: Verdict
+    by: str
 
 
 Command: TypeAlias = (
-    Queue | ClaimAttempt | RecordOutcome | PutBack | AbandonAttempt | NoRoom | Fail | Expire | Cancel | Confirm | Resend
+    Queue
+    | ClaimAttempt
+    | RecordOutcome
+    | PutBack
+    | AbandonAttempt
+    | NoRoom
+    | Fail
+    | Expire
+    | Cancel
+    | Confirm
+    | Resolve
 )

@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from wxrc_core.errors import InvalidValue
+from wxrc_core.message import Verdict
 
 
 class Options(Struct, frozen=True):
@@ -31,6 +32,14 @@ class TextArguments(Struct, frozen=True):
     txcode: Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[!-~]+$")] | None
     expires_at: int | None
     wait_s: Annotated[float, Meta(ge=0, le=86_400)]
+
+
+class ResolveArguments(Struct, frozen=True):
+    """See `doubts.resolve` for their meaning."""
+
+    msgid: int
+    verdict: Verdict
+    by: Annotated[str, Meta(min_length=1, max_length=200)]
 
 
 Wanted = TypeVar("Wanted")

@@ -285,7 +285,7 @@ class Facts:
 
     def by_operator(self, each: MessageFacts) -> bool:
         """Return whether an operator decided about this message."""
-        return bool({each.stream, str(each.msgid)} & (self.run.resends | self.run.given_up))
+        return bool({each.stream, str(each.msgid)} & (self.run.resends | self.run.given_up | self.run.vouched))
 
     @cached_property
     def operations(self) -> Counter[int]:

@@ -244,6 +244,7 @@ class Run:
         calls: Requests of clients.
         resends: Numbers of the messages that an operator had sent again, by stream or msgid.
         given_up: Streams of messages in doubt that an operator said had failed.
+        vouched: Streams of messages in doubt that an operator said had arrived.
         cancelled: Streams of messages that an operator tried to cancel.
         channels: Callback URLs.
         grants: Grants.
@@ -283,6 +284,7 @@ class Run:
     calls: list[Call] = field(factory=list)
     resends: set[str] = field(factory=set)
     given_up: set[str] = field(factory=set)
+    vouched: set[str] = field(factory=set)
     cancelled: set[str] = field(factory=set)
     channels: list[ChannelFact] = field(factory=list)
     grants: list[GrantFact] = field(factory=list)

@@ -12,6 +12,7 @@ from wxrc_core import message
 from wxrc_core.errors import WxrcError
 from wxrc_core.puppet import Capabilities
 from wxrc_gateway import PuppetKind, admin
+from wxrc_gateway.doubts import resolve
 from wxrc_simulation.chance import Faults
 from wxrc_simulation.clients import DAY, Clients
 from wxrc_simulation.door import Door
@@ -288,14 +289,15 @@ class Stage:
             elif item.action == "resend":
                 for stream in list(gateway.world.doubts)[:1]:
                     self.run.resends.add(stream)
-                    await gateway.execute(stream, message.Resend(at=gateway.clock()))
+                    await resolve(gateway, gateway.world.doubts[stream][0], "resend", by="ops")
             elif item.action == "fail":
                 for stream in list(gateway.world.doubts)[:1]:
-                    word = message.Fail(
-                        at=gateway.clock(), reason="failed", detail="an operator has looked: it did not arrive"
-                    )
                     self.run.given_up.add(stream)
-                    await gateway.execute(stream, word)
+                    await resolve(gateway, gateway.world.doubts[stream][0], "failed", by="ops")
+            elif item.action == "confirm":
+                for stream in list(gateway.world.doubts)[:1]:
+                    self.run.vouched.add(stream)
+                    await resolve(gateway, gateway.world.doubts[stream][0], "sent", by="ops")
         except WxrcError as error:
             self.run.trace.append(f"{self.now()} operator: {type(error).__name__}")
 

@@ -257,7 +257,7 @@ def _items(
         bot = random.choice(bots)
         yield Ask(sometime(), holder(bot.botcode), bot.botcode, random.choice(("botStatus", "roomList")), f"q{number}")
     for _ in range(random.choice((0, 0, 1, 1, 2))):
-        action = random.choice(("grant", "channel", "move", "move", "cancel", "resend", "resend", "fail", "bot"))
+        action = random.choice(("grant", "channel", "move", "move", "cancel", "resend", "confirm", "fail", "bot"))
         bot = random.choice(bots)
         yield Operate(
             sometime(),

@@ -26,7 +26,7 @@ STATUSES = (
 """How a message may stand: sendStatus and sendReason."""
 
 WECHAT = ("kick", "drop", "rename", "dissolve", "found", "speak", "sign out")
-OPERATORS = ("grant", "channel", "move", "cancel", "resend", "fail", "bot", *AT_THE_DOOR)
+OPERATORS = ("grant", "channel", "move", "cancel", "resend", "confirm", "fail", "bot", *AT_THE_DOOR)
 
 DOOR = ("13", "21", "22 429")
 """How a right request may be turned away because of what an operator has changed: code, and the HTTP status where it is not 200."""
