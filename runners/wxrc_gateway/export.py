@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from wxrc_core.errors import Refusal
 from wxrc_gateway._transfer import (
@@ -27,7 +27,7 @@ LEAST_PASSPHRASE = 12
 
 async def export_log(
     store: Store, vault: Vault, *, time: str, release: str, after: int = 0, passphrase: bytes | None = None
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """Give out a log in whole lines, a page at a time; memory is that of one page.
 
     It takes what the log has at the beginning, beside a service in use. A log that is pruned meanwhile is noticed: then there is no

@@ -13,8 +13,8 @@ from wxrc_core import message
 from wxrc_core.errors import Refusal
 from wxrc_core.log import Recorded
 from wxrc_core.message import MessageQueued, MessageState
-from wxrc_gateway._moments import moment
 from wxrc_gateway.gateway import Gateway
+from wxrc_gateway.moments import moment
 from wxrc_http.port import MessageRecord
 
 PAGE = 2_000
@@ -143,7 +143,7 @@ async def _known(gateway: Gateway, wanted: Wanted) -> Listing:
     """Return messages that are open or in doubt: all of them are known."""
     world = gateway.world
     streams = [(each.position, stream) for stream, each in world.messages.items() if each.state.state == wanted.state]
-    if wanted.state == MessageState.IN_DOUBT:
+    if wanted.state == "in_doubt":
         streams = [(msgid, stream) for stream, (msgid, _) in world.doubts.items()]
     found = _Found(wanted)
     for msgid, stream in sorted(streams, reverse=True):
@@ -178,7 +178,7 @@ async def _read_back(gateway: Gateway, wanted: Wanted) -> Listing:
             earliest = moment(page[0].event.at)
             if max(recorded.event.at for recorded in page) < wanted.since - SKEW_MS:
                 return found.listing(0, None)
-    return found.listing(stop + 1 if stop else 0, earliest)
+    return found.listing(stop + 1, earliest) if stop else found.listing(0, None)
 
 
 def _note_state(newer: dict[str, MessageState], recorded: Recorded) -> None:

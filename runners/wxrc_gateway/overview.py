@@ -14,11 +14,10 @@ from msgspec import Struct
 from wxrc_core import bot
 from wxrc_core.delivery import DeliveryPostponed
 from wxrc_core.delivery_queue import DueDelivery
-from wxrc_core.message import Message, MessageState
-from wxrc_core.view import StreamState
-from wxrc_gateway._moments import moment, moment_or_none
+from wxrc_core.message import MessageState
 from wxrc_gateway.gateway import Gateway
 from wxrc_gateway.listing import MessageEntry, message_entry
+from wxrc_gateway.moments import moment, moment_or_none
 
 DOUBTS = 20
 """So many messages in doubt are listed, the newest ones; `listing` has the others."""
@@ -75,7 +74,8 @@ class CallbackOverview(Struct, frozen=True, kw_only=True):
         failing_since: When the first of the failures was that are still open. The endpoint may have failed before.
         last_failure: When the latest was.
         reason: Why that one failed.
-        next_try: When the next of the failed ones is due again by its own schedule. While all of them fail, one at a time is tried.
+        next_try: When the next of the failed ones is due again by its own schedule; None = unknown. While all of them fail, the service
+            tries one at a time.
     """
 
     url: str
@@ -141,10 +141,7 @@ async def overview(gateway: Gateway, *, served: bool) -> Overview:
     return Overview(
         time=moment(gateway.clock()),
         position=world.position,
-        bots=tuple(
-            _bot(found.state, served, waiting, [code for _, (_, code) in doubts])
-            for _, found in sorted(gateway.view.bots.items())
-        ),
+        bots=tuple(bot_overview(gateway, botcode, served=served) for botcode in sorted(gateway.view.bots)),
         channels=tuple(
             [
                 ChannelOverview(
@@ -163,28 +160,33 @@ async def overview(gateway: Gateway, *, served: bool) -> Overview:
     )
 
 
-def _bot(the_bot: bot.Bot, served: bool, waiting: list[StreamState[Message]], doubtful: list[str]) -> BotOverview:
-    code = the_bot.added.botcode
-    where = the_bot.where
+def bot_overview(gateway: Gateway, botcode: str, *, served: bool) -> BotOverview:
+    """Return how a bot is.
+
+    Raises:
+        KeyError: There is no such bot.
+    """
+    the_bot, where = gateway.view.bots[botcode].state, gateway.view.bots[botcode].state.where
+    down = isinstance(where, bot.LoginState) and not where.link
     action: BotAction = bot.user_action(the_bot)  # type: ignore[assignment]  # the wire's word for it
     if the_bot.state is bot.BotState.LOGOUT:
         action = "relogin"
-    elif not served or (isinstance(where, bot.LoginState) and not where.link):
+    elif not served or down:
         action = "wait"
     return BotOverview(
-        botcode=code,
+        botcode=botcode,
         puppet=the_bot.added.puppet,
         state=the_bot.state,
         reachable=the_bot.link if served else None,
-        since=moment(where.link_since if isinstance(where, bot.LoginState) and not where.link else the_bot.since),
+        since=moment(where.link_since if isinstance(where, bot.LoginState) and down else the_bot.since),
         reason=the_bot.reason,
         action=action,
         leaving=the_bot.pending_exit,
         wxid=the_bot.wxid,
         name=the_bot.name,
         rooms=len(the_bot.rooms),
-        queued=sum(each.state.queued.botcode == code for each in waiting),
-        in_doubt=doubtful.count(code),
+        queued=sum(each.state.queued.botcode == botcode for each in gateway.world.messages.values()),
+        in_doubt=sum(code == botcode for _, code in gateway.world.doubts.values()),
     )
 
 
@@ -215,5 +217,5 @@ async def _callbacks(gateway: Gateway, chid: str, due: list[DueDelivery]) -> Cal
         failing_since=moment_or_none(min((event.at for event in failures), default=None)),
         last_failure=moment_or_none(last.at if last else None),
         reason=last.reason if last else "",
-        next_try=moment_or_none(min(nexts, default=None)),
+        next_try=moment_or_none(min((each for each in nexts if each > gateway.clock()), default=None)),
     )

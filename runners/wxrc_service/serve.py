@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute
 
 from wxrc_core.errors import WxrcError
 from wxrc_gateway import Gateway, NotEntered
+from wxrc_gateway.restore import check_finished
 from wxrc_service import descriptors
 from wxrc_service.admin_api import admin_mount
 from wxrc_service.app import wxrc_app
@@ -84,6 +85,8 @@ async def service(settings: Settings) -> AsyncIterator[tuple[Gateway, str]]:
         url = settings.public_url.rstrip("/") or f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
         with settings.data.held(url), ExitStack() as stack:
             world = None if settings.simulator is False else stack.enter_context(opened_world(settings.data.world))
+            async with SqliteStore(settings.data.log) as store:
+                await check_finished(store.vault)
             gateway = Gateway(
                 store=SqliteStore(settings.data.log),
                 puppets=await kinds(world),
