@@ -5,6 +5,7 @@ what people wrote, and all callbacks about it; a channel's has its messages, and
 for the others the log is read backwards, at most `SCAN` events, and the answer says up to where that went.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
@@ -16,7 +17,7 @@ from wxrc_core.bot import QrCodeIssued
 from wxrc_core.delivery import DeliveryAnswered, DeliveryDue
 from wxrc_core.errors import Refusal
 from wxrc_core.inbound import MessageReceived
-from wxrc_core.log import Recorded
+from wxrc_core.log import Recorded, event_as
 from wxrc_core.message import ENDED, MessageQueued
 from wxrc_core.operation import OperationAccepted
 from wxrc_gateway.gateway import Gateway
@@ -111,9 +112,9 @@ async def timeline(gateway: Gateway, what: str, *, limit: int = 100) -> Timeline
     raise Refusal(f"there is no bot or channel '{name}'; there are: {', '.join(known) or 'none'}")
 
 
-async def _of_message(gateway: Gateway, history: Any) -> Timeline:
+async def _of_message(gateway: Gateway, history: Sequence[Recorded]) -> Timeline:
     store, first, last = gateway.store, history[0], history[-1]
-    queued: MessageQueued = first.event
+    queued = event_as(MessageQueued, first)
     events = list(history)
     for recorded in history:
         events += await store.read(delivery.stream_name(recorded.position, queued.chid))
@@ -214,9 +215,10 @@ class _Names:
         elif kind == "delivery":
             about, subject = "callback", delivery.webhook_id(recorded.stream)
             due = start.event
-            extra = {"chid": due.chid, "kind": due.kind if isinstance(due, DeliveryDue) else "sendStatus"}
+            if isinstance(due, DeliveryDue | DeliveryAnswered):
+                extra = {"chid": due.chid, "kind": due.kind if isinstance(due, DeliveryDue) else "sendStatus"}
         elif kind == "inbound":
-            about, subject = "inbound", recorded.event.message_id
+            about, subject = "inbound", name.partition("/")[2]
         elif kind == "channel":
             about = "channel"
         hidden = _HIDDEN if texts else _HIDDEN | {"text"}

@@ -1,9 +1,9 @@
 """What each event of the log says, as a sentence in both languages, for `wxrc log`."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any, Final
 
+from wxrc_gateway.moments import moment
 from wxrc_gateway.timeline import TimelineEntry
 from wxrc_service.language import LocalizedText, choose, say
 from wxrc_service.layout import printable, time_text
@@ -90,7 +90,7 @@ class _Fields(dict[str, object]):
                 "room": say("（{room}）", " in {room}", room=printable(str(room))) if room else "",
                 "origin": say("操作员", "an operator")
                 if own.get("chid") == "-"
-                else say("渠道 {chid} ", "channel {chid}", chid=own.get("chid", "")),
+                else say("渠道 {chid} ", "channel {chid}", chid=fields.get("chid", "")),
             }
         )
 
@@ -105,7 +105,7 @@ def _shown(fields: Mapping[str, Any]) -> dict[str, object]:
     shown: dict[str, object] = {}
     for name, value in fields.items():
         if name in ("expires_at", "not_before") and isinstance(value, int):
-            shown[name] = time_text(datetime.fromtimestamp(value / 1000, UTC).astimezone())
+            shown[name] = time_text(moment(value))
         elif isinstance(value, list | tuple):
             shown[name] = len(value) if name in ("joined", "left") else ", ".join(map(str, value))
         else:

@@ -1,10 +1,10 @@
 """What the command line shows of the state of everything: each thing with since when, why, and what to do."""
 
 from collections.abc import Iterator
-from datetime import datetime
 from itertools import groupby
 
 from wxrc_gateway.listing import Listing, MessageEntry
+from wxrc_gateway.moments import moment
 from wxrc_gateway.overview import BotOverview, ChannelOverview, Overview
 from wxrc_gateway.timeline import Timeline, TimelineEntry
 from wxrc_service.data import Holder
@@ -44,7 +44,7 @@ def state_text(state: str) -> str:
 
 def clock_time(at: int) -> str:
     """Return a time (epoch ms) as people here write it, with its zone."""
-    return time_text(datetime.fromtimestamp(at / 1000).astimezone())
+    return time_text(moment(at))
 
 
 # -- status ---------------------------------------------------------------------------------------------------------------------
