@@ -308,11 +308,7 @@ class SqliteStore:
 
     async def told_to(self) -> int:
         """See `Store.told_to`."""
-        await self._turn()
-        try:
-            return self._near.execute(SETTING, ("told_to",)).get or 0
-        except apsw.Error as error:
-            raise store_error(error, self._path) from error
+        return int(next(iter(await self._values(SETTING, "told_to")), 0))
 
     async def set_told_to(self, position: int) -> None:
         """See `Store.set_told_to`."""
@@ -334,17 +330,15 @@ class SqliteStore:
         await self._submit(Keep(name, None if secret is None else self._sealer.seal(name, secret)))
 
     async def _kept(self, name: str) -> bytes | None:
-        await self._turn()
-        try:
-            sealed = self._near.execute(SEALED, (name,)).get
-        except apsw.Error as error:
-            raise store_error(error, self._path) from error
-        return None if sealed is None else self._sealer.open(name, sealed)
+        for sealed in await self._values(SEALED, name):
+            return self._sealer.open(name, sealed)
+        return None
 
-    async def _names(self) -> Sequence[str]:
+    async def _values(self, sql: str, binding: str) -> list[Any]:
+        """Return what a query for one column finds: little enough to be read from the event loop."""
         await self._turn()
         try:
-            return [name for (name,) in self._near.execute(NAMES, (KEY_CHECK,))]
+            return [value for (value,) in self._near.execute(sql, (binding,))]
         except apsw.Error as error:
             raise store_error(error, self._path) from error
 
@@ -400,4 +394,4 @@ class SqliteVault:
 
     async def names(self) -> Sequence[str]:
         """See `Vault.names`."""
-        return await self._store._names()
+        return await self._store._values(NAMES, KEY_CHECK)
