@@ -35,7 +35,7 @@ AROUND = 100
 
 About: TypeAlias = Literal["bot", "message", "callback", "channel", "request", "inbound"]
 
-_HIDDEN = {"at", "digest", "image_url", "body", "key_id", "webhook_secret_id", "options_id"}
+_HIDDEN = {"at", "digest", "image_url", "body", "options_id"}
 """Fields that tell a reader nothing, or that let whoever reads them act: a QR code's links, what a callback says."""
 
 

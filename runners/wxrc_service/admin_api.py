@@ -12,6 +12,7 @@ from wxrc_core.token import Role
 from wxrc_gateway import ChannelSettings, Gateway, GrantTerms
 from wxrc_gateway.admin_views import ChannelView, all_bots, all_channels, all_tokens, one_bot, one_channel
 from wxrc_service.admin_http import AdminCall, AdminRoute, admin_app
+from wxrc_service.admin_operate import OPERATE_ROUTES
 
 # -- bodies ---------------------------------------------------------------------------------------------------------------------
 
@@ -234,4 +235,4 @@ ROUTES = (
 
 def admin_mount(gateway: Gateway) -> Mount:
     """Return the whole admin API of a gateway, mounted where it belongs."""
-    return Mount("/admin/api", admin_app(gateway, ROUTES))
+    return Mount("/admin/api", admin_app(gateway, (*ROUTES, *OPERATE_ROUTES)))

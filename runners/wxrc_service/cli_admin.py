@@ -15,14 +15,13 @@ from wxrc_gateway import Gateway, PuppetKind
 from wxrc_service.cli_run import run
 from wxrc_service.data import DataDir
 from wxrc_service.language import LocalizedText, choose
+from wxrc_service.options import json_option as json_option
 from wxrc_store.sqlite import SqliteStore
 
 T = TypeVar("T")
 
 FILE_LIMIT = 65_536
 """The most that a file with a secret or with options may have (bytes)."""
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def cli_user() -> str:

@@ -1,7 +1,5 @@
 """What an operator looks at, and decides: `wxrc status`, `messages`, `log` and `resolve`."""
 
-import getpass
-import os
 import re
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +14,7 @@ from wxrc_gateway.gateway import wall_clock
 from wxrc_gateway.overview import overview
 from wxrc_gateway.timeline import timeline
 from wxrc_service import show
+from wxrc_service.cli_admin import cli_user
 from wxrc_service.cli_run import echo_json, observed, run
 from wxrc_service.data import DataDir
 from wxrc_service.language import say
@@ -37,14 +36,6 @@ def _time(context: click.Context, parameter: click.Parameter, value: str | None)
         raise click.BadParameter(
             f"{value!r} must be a time, as in 2026-01-31, 2026-01-31T10:30+08:00, or 30m, 2h, 3d ago"
         ) from None
-
-
-def operator_name() -> str:
-    """Return who uses this command: that goes into the log."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"
 
 
 @click.command("status")
@@ -112,9 +103,7 @@ def messages_command(data: Path, in_doubt: bool, as_json: bool, **filters: Any) 
 @click.command("resolve")
 @click.argument("msgid", type=click.IntRange(1))
 @click.argument("verdict", type=click.Choice(get_args(message.Verdict)))
-@click.option(
-    "--by", default=operator_name, show_default="your user name", metavar="NAME", help="Who says so, for the log."
-)
+@click.option("--by", default=cli_user, show_default="your user name", metavar="NAME", help="Who says so, for the log.")
 @json_option
 @data_option
 def resolve_command(data: Path, msgid: int, verdict: str, by: str, as_json: bool) -> None:

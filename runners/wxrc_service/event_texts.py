@@ -31,6 +31,16 @@ TEXTS: Final[Mapping[str, LocalizedText]] = {
     "channel.added": LocalizedText("渠道创建，回调地址 {callback_url}", "added, with callbacks to {callback_url}"),
     "channel.bot_granted": LocalizedText("可使用机器人 {botcode}", "may use bot {botcode}"),
     "channel.callback_moved": LocalizedText("回调地址改为 {callback_url}", "callbacks go to {callback_url}"),
+    "channel.bot_revoked": LocalizedText("不再可用机器人 {botcode}", "may no longer use bot {botcode}"),
+    "channel.settings_changed": LocalizedText("设置变更", "settings changed"),
+    "channel.key_added": LocalizedText("新增 KEY {key_id}", "KEY {key_id} is valid too"),
+    "channel.key_ended": LocalizedText("停用 KEY {key_id}", "KEY {key_id} is no longer valid"),
+    "channel.secret_added": LocalizedText("新增回调密钥 {secret_id}", "webhook secret {secret_id} signs too"),
+    "channel.secret_ended": LocalizedText("停用回调密钥 {secret_id}", "webhook secret {secret_id} no longer signs"),
+    "channel.suspended": LocalizedText("暂停：{reason}", "suspended: {reason}"),
+    "channel.resumed": LocalizedText("恢复", "resumed"),
+    "channel.removed": LocalizedText("删除", "removed for ever"),
+    "delivery.cancelled": LocalizedText("渠道已删除，不再投递", "cancelled, since the channel was removed"),
     "delivery.due": LocalizedText("待投递", "is due"),
     "delivery.answered": LocalizedText("结果已随应答告知，无需回调", "not needed: the answer told it"),
     "delivery.attempted": LocalizedText("正在投递", "is being posted"),
@@ -97,7 +107,7 @@ class _Fields(dict[str, object]):
 
 _NAMES = (
     *("puppet", "expires_at", "name", "wxid", "reason", "joined", "left", "callback_url", "botcode", "attempt"),
-    *("not_before", "receipt", "detail", "kind", "chid"),
+    *("not_before", "receipt", "detail", "kind", "chid", "key_id", "secret_id"),
 )
 
 
