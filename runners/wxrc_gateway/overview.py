@@ -90,9 +90,21 @@ class CallbackOverview(Struct, frozen=True, kw_only=True):
 
 
 class ChannelOverview(Struct, frozen=True, kw_only=True):
-    """One channel: its name, its bots, its callbacks."""
+    """One channel.
+
+    Attributes:
+        chid: Its name.
+        state: `active`, `suspended` (its requests are refused) or `removed`.
+        since: Since when it is suspended; None = it is not.
+        reason: Why it is suspended.
+        bots: The bots that it may use.
+        callbacks: How its callbacks are.
+    """
 
     chid: str
+    state: Literal["active", "suspended", "removed"]
+    since: datetime | None
+    reason: str
     bots: tuple[str, ...]
     callbacks: CallbackOverview
 
@@ -146,6 +158,9 @@ async def overview(gateway: Gateway, *, served: bool) -> Overview:
             [
                 ChannelOverview(
                     chid=chid,
+                    state="removed" if found.state.removed else "suspended" if found.state.suspended else "active",
+                    since=moment_or_none(found.state.suspended.at if found.state.suspended else None),
+                    reason=found.state.suspended.reason if found.state.suspended else "",
                     bots=tuple(found.state.grants),
                     callbacks=await _callbacks(gateway, chid, [each for each in due if each.state.chid == chid]),
                 )

@@ -134,6 +134,13 @@ def _channel_lines(each: ChannelOverview, served: bool) -> Iterator[str]:
     yield from wrapped(
         say("机器人：{bots}", "bots: {bots}", bots=bots), _line(say("渠道", "channel"), f"{each.chid}  "), _INDENT
     )
+    if each.state == "removed":
+        yield _INDENT + say("已删除", "removed")
+        return
+    if each.since is not None:
+        yield _INDENT + say("暂停，自 {since}", "suspended since {since}", since=time_text(each.since))
+        yield from _why(each.reason)
+        yield _INDENT + say("操作：", "do: ") + f"wxrc channel resume {each.chid}"
     calls = each.callbacks
     if not calls.url:
         yield _INDENT + say("没有回调地址", "no callback URL")
