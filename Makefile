@@ -10,11 +10,14 @@ DATA ?= wxrc-data
 SOAK_SEEDS ?= 100000
 SOAK_KILLS ?= 300
 SOAK_CUTS ?= 1000
+# What the clients in docs/clients are built and run with: each tool, and what brings it on Debian.
+LANGUAGES := curl=curl openssl=openssl php=php-cli go=golang-go javac=default-jdk-headless mono=mono-runtime \
+	mcs=mono-mcs+libmono-system-net-http4.0-cil
 SOAK_EXAMPLES ?= 2000
 SOAK_HOSTILE ?= 200000
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench soak proto states clean
+.PHONY: help run languages test check bench soak proto states clean
 
 help: ## list what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -35,7 +38,15 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 run: $(VENV)/.service ## run the service with the simulator, and print what to open
 	@$(BIN)/wxrc demo --data $(DATA)
 
-test: $(VENV)/.dev ## run all tests, against real servers
+languages: ## install what the clients in docs/clients are written in, where it is missing
+	@missing=$$(for each in $(LANGUAGES); do command -v $${each%%=*} >/dev/null || echo "$${each#*=}" | tr + ' '; done); \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	install="apt-get install --yes --no-install-recommends $$(echo $$missing)"; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$install -qq; \
+	else false; fi || echo "The clients' tests need more languages; run: sudo $$install"
+
+test: $(VENV)/.dev languages ## run all tests, against real servers
 	$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/.dev ## lint, types, layers

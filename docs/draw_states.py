@@ -58,6 +58,7 @@ WORDS: dict[str, dict[str, str]] = {
         "delivery.expired": "It was no longer worth telling (QR codes, what people say). Final.",
         "delivery.superseded": "A newer notice of its kind about its bot has overtaken it (QR codes, bot status). Final.",
         "delivery.dead": "The schedule is used up, or the receiver said that it is gone (410). Final.",
+        "delivery.cancelled": "Its channel was removed first. Final.",
         "delivery.answered": "The request that made the message was still waiting and got the end in its answer: no callback. Final.",
     },
     "zh": {
@@ -100,6 +101,7 @@ WORDS: dict[str, dict[str, str]] = {
         "delivery.expired": "已经不值得通知（二维码、别人说的话）。终态。",
         "delivery.superseded": "同一机器人的同类新通知已经取代了它（二维码、机器人状态）。终态。",
         "delivery.dead": "重试次数用完，或者接收方说地址已失效（410）。终态。",
+        "delivery.cancelled": "渠道在此之前被移除。终态。",
         "delivery.answered": "创建这条消息的请求还在等待，已经在应答里得到了结果：不再回调。终态。",
     },
 }

@@ -6,16 +6,13 @@
         service.start()
         call(service.url, "crm", made["key"], "zhao", "login", {})
 
-Nothing here imports what it tests: requests are signed by other means than the service's own code.
+Nothing here imports the service: requests are written and signed by the client SDK, as those of others are.
 """
 
-import hashlib
-import hmac
 import json
 import os
 import random
 import re
-import secrets
 import signal
 import socket
 import subprocess
@@ -23,23 +20,23 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
-from urllib.parse import quote, urlencode, urlsplit
+from typing import Any, Final, Self
+from urllib.parse import quote, urlsplit
 
-import httpx
-from attrs import frozen
+import httpx2
+
+import wxrc_client
+from wxrc_client import Carrier, Credentials, HttpRequest, SignatureType, new_txcode
 
 READY_S = 30.0
 STOP_S = 40.0
 CLI_S = 60.0
 CALL_S = 30.0
-
-Carrier = Literal["json", "form", "query"]
-SignatureType = Literal["HMAC-SHA256", "MD5"]
+SIGNATURE_TYPE: Final[SignatureType] = "HMAC-SHA256-V2"
 
 # No connection is kept: one that a killed service leaves behind would fail the next call, which has nothing to do with it.
-_http = httpx.Client(
-    transport=httpx.HTTPTransport(verify=False, limits=httpx.Limits(max_keepalive_connections=0)),
+_http = httpx2.Client(
+    transport=httpx2.HTTPTransport(verify=False, limits=httpx2.Limits(max_keepalive_connections=0)),
     trust_env=False,
     timeout=CALL_S,
 )
@@ -49,8 +46,9 @@ _http = httpx.Client(
 
 
 def surroundings(**further: str) -> dict[str, str]:
-    """Return the environment for a process under test: this one's without any setting of WXRC, and what is given."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("WXRC_")} | further
+    """Return the environment for a process under test: this one's without any setting of WXRC, in English, and what is given."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("WXRC_")}
+    return own | {"WXRC_LANG": "en"} | further
 
 
 def free_port() -> int:
@@ -139,7 +137,7 @@ class Service:
             try:
                 if _http.get(f"{self.url}/healthz", timeout=5).status_code == 200:
                     return
-            except httpx.HTTPError:
+            except httpx2.HTTPError:
                 pass
             time.sleep(0.01)
         raise AssertionError(f"the service was not ready within {within_s:g} s:\n{self.said()}")
@@ -221,43 +219,26 @@ def cli_json(*arguments: str, data: Path) -> dict[str, Any]:
 # -- a channel: signed requests ------------------------------------------------------------------------------------------
 
 
-@frozen(kw_only=True)
-class Signed:
-    """A signed request, ready to be sent (again).
-
-    Attributes:
-        method: `POST` or `GET`.
-        query: What follows `?`; empty = nothing.
-        content: The body.
-        headers: The header fields.
-        txcode: Its serial number.
-    """
-
-    method: str
-    query: str
-    content: bytes
-    headers: dict[str, str]
-    txcode: str
-
-
 def signed(
     chid: str,
     key: str,
     botcode: str,
+    interface: str,
     body: Mapping[str, Any] | None,
     *,
     carrier: Carrier = "json",
-    type: SignatureType = "HMAC-SHA256",  # noqa: A002  the wire calls it so
+    type: SignatureType = SIGNATURE_TYPE,  # noqa: A002  the wire calls it so
     txcode: str | None = None,
     txtime: str | None = None,
     language: str = "zh",
-) -> Signed:
+) -> HttpRequest:
     """Write and sign a request (wire.md, section 1).
 
     Args:
         chid: The channel.
         key: Its KEY.
         botcode: The bot.
+        interface: The interface.
         body: `reqBody`; None leaves it out.
         carrier: How it is carried.
         type: How it is signed.
@@ -265,38 +246,26 @@ def signed(
         txtime: By default now.
         language: What the answers are to be written in.
     """
-    txcode = txcode or secrets.token_hex(10)
-    head = {"chid": chid, "botcode": botcode, "txcode": txcode, "txtime": txtime or str(time.time_ns() // 1_000_000)}
-    headers, content, query = {"Accept-Language": language}, b"", ""
-    if carrier == "json":
-        envelope = {"reqHead": head} | ({} if body is None else {"reqBody": body})
-        text = json.dumps(envelope, ensure_ascii=False)
-        content, headers["Content-Type"] = text.encode(), "application/json"
-    else:
-        parts = {"reqHead": json.dumps(head)} | ({} if body is None else {"reqBody": json.dumps(body)})
-        text, fields = "".join(parts.values()), urlencode(parts)
-        if carrier == "query":
-            query = fields
-        else:
-            content, headers["Content-Type"] = fields.encode(), "application/x-www-form-urlencoded"
-    headers["X-Ecaspsplus-SignatureType"] = type
-    headers["X-Ecaspsplus-Signature"] = (
-        hmac.new(key.encode(), text.encode(), hashlib.sha256).hexdigest()
-        if type == "HMAC-SHA256"
-        else hashlib.md5((text + key).encode(), usedforsecurity=False).hexdigest()
+    return wxrc_client.signed(
+        Credentials(chid=chid, key=key, signature_type=type),
+        interface,
+        botcode,
+        body,
+        txcode=txcode or new_txcode(),
+        txtime=txtime or str(time.time_ns() // 1_000_000),
+        carrier=carrier,
+        language=language,
     )
-    method = "GET" if carrier == "query" else "POST"
-    return Signed(method=method, query=query, content=content, headers=headers, txcode=txcode)
 
 
-def send(url: str, interface: str, request: Signed) -> httpx.Response:
+def send(url: str, request: HttpRequest) -> httpx2.Response:
     """Send a signed request, and return whatever is answered.
 
     Raises:
-        httpx.HTTPError: No answer came.
+        httpx2.HTTPError: No answer came.
     """
-    address = f"{url}/api/{interface}" + (f"?{request.query}" if request.query else "")
-    return _http.request(request.method, address, content=request.content or None, headers=request.headers)
+    address = url + request.path + (f"?{request.query}" if request.query else "")
+    return _http.request(request.method, address, content=request.content or None, headers=dict(request.headers))
 
 
 def call(
@@ -314,9 +283,9 @@ def call(
         how: As for `signed`: carrier, type, txcode, txtime, language.
 
     Raises:
-        httpx.HTTPError: No answer came.
+        httpx2.HTTPError: No answer came.
     """
-    answer = send(url, interface, signed(chid, key, botcode, body, **how)).json()
+    answer = send(url, signed(chid, key, botcode, interface, body, **how)).json()
     assert {"resHead", "resBody"} == set(answer)
     found: dict[str, Any] = answer["resBody"]
     return found
@@ -331,7 +300,7 @@ def scan_and_confirm(qr_url: str) -> None:
     assert page.status_code == 200, page.text
     [action] = re.findall(r'<form[^>]*action="([^"]*/confirm)"', page.text)
     parts = urlsplit(qr_url)
-    done = _http.post(httpx.URL(qr_url).join(action), headers={"Origin": f"{parts.scheme}://{parts.netloc}"})
+    done = _http.post(httpx2.URL(qr_url).join(action), headers={"Origin": f"{parts.scheme}://{parts.netloc}"})
     assert done.status_code in (200, 303), done.text
 
 

@@ -13,6 +13,8 @@ HERE = Path(wxrc_core.__file__).parent
 ALLOWED = {
     # of the standard library, what computes and nothing else
     *(
+        "base64",
+        "binascii",
         "bisect",
         "collections",
         "dataclasses",
@@ -20,6 +22,7 @@ ALLOWED = {
         "functools",
         "hashlib",
         "heapq",
+        "hmac",
         "itertools",
         "re",
         "typing",

@@ -3,6 +3,7 @@
 The convention: a fenced block whose info string ends with `run` is run as it stands.
 
 - `python run`: the blocks of a page run one after the other in one empty folder.
+- `python demo run`: the same beside a real `wxrc demo` whose bot is logged in, with `BASE` and `KEY` in the environment.
 - `sh run`: against a real `wxrc demo` whose bot is logged in, with `BASE` and `KEY` in the environment; no answer may be a refusal.
 
 JSON and TOML blocks are parsed, and every `wxrc` command that is named anywhere must exist, with the options named beside it.
@@ -270,6 +271,24 @@ def test_python_runs(page: Path, tmp_path: Path) -> None:
         assert (0, "") == (done.returncode, done.stderr)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python demo run")], ids=name)
+def test_python_runs_beside_a_demo(page: Path, demo: "Demo", tmp_path: Path) -> None:
+    """The Python that calls a service runs as it stands, against one, without a warning."""
+    for block in blocks(page, "python demo run"):
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", block.text],
+            cwd=tmp_path,
+            env=surroundings(BASE=demo.url, KEY=demo.key, NO_PROXY="*", no_proxy="*"),
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
+            check=False,
+        )
+        assert (0, "") == (done.returncode, done.stderr)
+        assert done.stdout
+
+
 @attrs.frozen
 class Demo:
     """A demo whose bot is logged in: the folder in which it was started, its URL, its channel's KEY."""
@@ -355,7 +374,7 @@ def test_the_backup_is_whole(language: str, demo: Demo) -> None:
     (demo.folder / "backup.db").rename(restored / "wxrc.db")
     (restored / "vault.key").write_bytes((demo.folder / "wxrc-data" / "vault.key").read_bytes())
 
-    assert "demo  not running (was login at the end)" in cli("status", data=restored).stdout
+    assert "demo  not running (was logged in at the end)" in cli("status", data=restored).stdout
 
 
 @pytest.mark.slow
@@ -414,4 +433,4 @@ def test_the_receiver_of_the_first_steps(language: str, tmp_path: Path) -> None:
 
     assert ("qrCode", "zhao") == (code["type"], code["botcode"])
     assert ("botStatus", "login") == (told["type"], told["botStatus"])
-    assert "callbacks 0 under way" in status
+    assert "callbacks  0 due" in status

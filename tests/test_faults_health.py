@@ -112,7 +112,7 @@ def test_files_taken_away(
     """Without any request it says 503 and why, requests get 503 and 22, one WARNING stands in the log, and a start refuses."""
     take(service.data)
     said = wait_for(service, 503)
-    refused = send(service.url, "botStatus", signed("crm", made[1], "zhao", {}))
+    refused = send(service.url, signed("crm", made[1], "zhao", "botStatus", {}))
     ready = health(service, "readyz")[0]
     code = service.stop()
     log = errors(service)
@@ -145,11 +145,11 @@ def test_a_full_disk(made: tuple[Path, str], tmp_path: Path) -> None:
         before = health(service)
         fill(disk / "filler")
         said = wait_for(service, 503)
-        request = signed("crm", made[1], "zhao", {"roomTopic": "x", "text": "y" * 3000})
-        refused = send(service.url, "roomSendText", request)
+        request = signed("crm", made[1], "zhao", "roomSendText", {"roomTopic": "x", "text": "y" * 3000})
+        refused = send(service.url, request)
         (disk / "filler").unlink()
         wait_for(service, 200)
-        accepted = send(service.url, "roomSendText", request)
+        accepted = send(service.url, request)
         code = service.stop()
         log = errors(service)
 

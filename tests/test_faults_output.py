@@ -69,7 +69,7 @@ def test_the_reader_of_its_output_goes(tmp_path: Path) -> None:
     key = said.partition(b"The channel's KEY is ")[2].split()[0].decode()
     until_up(port)
     url = f"http://127.0.0.1:{port}"
-    request = signed("demo", key, "demo", {})
+    request = signed("demo", key, "demo", "login", {})
     answer = httpx.post(f"{url}/api/login", content=request.content, headers=request.headers, trust_env=False)
 
     def told() -> bool:

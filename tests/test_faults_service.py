@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import httpx
+import httpx2
 import pytest
 from attrs import define, field
 
@@ -99,10 +99,10 @@ class Load:
         while not self.stop.is_set():
             number += 1
             text = f"第 {self.name}-{number} 条"
-            request = signed("crm", self.shop.key, "zhao", {"roomTopic": ROOM, "text": text})
+            request = signed("crm", self.shop.key, "zhao", "roomSendText", {"roomTopic": ROOM, "text": text})
             try:
-                answer = send(self.shop.service.url, "roomSendText", request)
-            except httpx.HTTPError:
+                answer = send(self.shop.service.url, request)
+            except httpx2.HTTPError:
                 self.refused.append((0, ""))
                 return
             said = answer.json()["resBody"]
@@ -142,7 +142,7 @@ def test_stopped_under_load(tmp_path: Path) -> None:
             assert 0 == code
             crm.service.start()
         check_sent_once(crm, accepted)
-        crm.wait(lambda: "callbacks 0 under way" in crm.service.cli("status").stdout)
+        crm.wait(lambda: "callbacks  0 due" in crm.service.cli("status").stdout)
         assert 0 == crm.service.stop()
         events = anyio.run(whole_log, crm.service.data)
     doubts = [each for each in events if isinstance(each.event, message.MessageInDoubt)]
@@ -178,7 +178,7 @@ def test_stopped_while_a_send_hangs(tmp_path: Path) -> None:
 
 
 def _answers_503(crm: Shop) -> bool:
-    answer = send(crm.service.url, "botStatus", signed("crm", crm.key, "zhao", {}))
+    answer = send(crm.service.url, signed("crm", crm.key, "zhao", "botStatus", {}))
     if answer.status_code == 200:
         return False
     assert (503, "22") == (answer.status_code, answer.json()["resBody"]["rtCode"])
@@ -216,13 +216,13 @@ def test_disk_full(tmp_path: Path) -> None:
         pid = crm.service.process.pid
         wal = (crm.service.data / "wxrc.db-wal").stat().st_size
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (wal, resource.RLIM_INFINITY))
-        request = signed("crm", crm.key, "zhao", {"roomTopic": ROOM, "text": "三" + "长" * 3000})
-        refused = [send(crm.service.url, "roomSendText", request) for _ in range(3)]
+        request = signed("crm", crm.key, "zhao", "roomSendText", {"roomTopic": ROOM, "text": "三" + "长" * 3000})
+        refused = [send(crm.service.url, request) for _ in range(3)]
         say(crm.service.url, "zhao", "@zhao 在吗", room=ROOM, sender="赵立伟")
         time.sleep(0.5)
         reached = len(record(crm.service.url, "zhao"))
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-        accepted = send(crm.service.url, "roomSendText", request).json()["resBody"]
+        accepted = send(crm.service.url, request).json()["resBody"]
         check_sent_once(crm, held | {"三" + "长" * 3000: accepted["msgid"]})
         crm.receiver.wait_until(lambda got: any(each.req_body["type"] == "userMsg" for each in got), within_s=60)
         assert 0 == crm.service.stop()

@@ -71,6 +71,27 @@ def test_a_head_of_just_the_limit(served: Served) -> None:
                 assert status == read_answer(connection)[0]
 
 
+@pytest.mark.parametrize("size", [1_000_000, 7])
+@pytest.mark.wire("carrier.json")
+def test_a_wish_to_upgrade(size: int, served: Served) -> None:
+    """A request that asks for h2c, as Java's own client does, is a request like any other, in whatever pieces it comes."""
+    wish = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAEAAEAAAAIAAAAB")
+    for number in range(2):
+        raw = a_request(f"h2c-{size}-{number}", *wish)
+        with served.connect() as connection:
+            for at in range(0, len(raw), size):
+                connection.sendall(raw[at : at + size])
+            status, _, said = read_answer(connection)
+
+            assert (200, "0") == (status, said["rtCode"])
+            connection.sendall(a_request(f"after-{size}-{number}"))
+
+            assert (200, "0") == (read_answer(connection)[0], said["rtCode"])
+    status, _, said = served.ask(b"CONNECT x:1 HTTP/1.1\r\nHost: x:1\r\n\r\n")
+
+    assert (400, "11") == (status, said["rtCode"])
+
+
 @pytest.mark.parametrize(
     "raw",
     [

@@ -14,7 +14,7 @@ from typing import Any
 
 import anyio
 import attrs
-import httpx
+import httpx2
 import pytest
 
 from tests.live import Service, call, cli_json, record, scan_and_confirm
@@ -59,7 +59,7 @@ class Load:
             began = time.monotonic_ns()
             try:
                 answer = call(self.url, "crm", self.key, "zhao", "roomSendText", body, txcode=txcode)
-            except httpx.HTTPError:
+            except httpx2.HTTPError:
                 self.history.append(Asked(txcode, txcode, content, began, None, "unknown"))
                 time.sleep(0.05)
                 continue

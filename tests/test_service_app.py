@@ -122,7 +122,7 @@ async def until(there: Callable[[], bool]) -> None:
 
 async def ask(client: httpx.AsyncClient, prefix: str, key: str, interface: str, **body: str) -> dict[str, object]:
     """Call an interface, signed; return the answer's `resBody`."""
-    request = signed("crm", key, "zhao", body)
+    request = signed("crm", key, "zhao", interface, body)
     answer = await client.post(f"{prefix}/api/{interface}", content=request.content, headers=request.headers)
     found: dict[str, object] = answer.json()["resBody"]
     return found
@@ -198,7 +198,7 @@ async def test_without_a_simulator_there_are_no_phones() -> None:
 async def test_before_and_after() -> None:
     """An application whose gateway is not running answers 503 with the reason, everywhere where it matters, and no 500."""
     gateway = Gateway(store=MemoryStore(), puppets={})
-    request = signed("crm", "x" * 40, "zhao", {})
+    request = signed("crm", "x" * 40, "zhao", "botStatus", {})
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(wxrc_app(gateway)), base_url="http://localhost"
     ) as client:

@@ -72,6 +72,7 @@ class BotAdded(_BotEvent):
         pace: How much it may send: `customary` or `none` (see `wxrc_core.pace`).
         deduplicates: Its puppet sends the same message once however often it is handed over.
         options_id: Which of the bot's options in the vault are valid; empty in logs of older releases.
+        by: Who made it; empty in logs of older releases.
     """
 
     botcode: str
@@ -79,6 +80,7 @@ class BotAdded(_BotEvent):
     pace: Literal["customary", "none"] = "customary"
     deduplicates: bool = False
     options_id: str = ""
+    by: str = ""
 
 
 @frozen(kw_only=True)

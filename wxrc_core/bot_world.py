@@ -35,11 +35,12 @@ class BotWorld:
     def __init__(self, botcode: str, view: View) -> None:
         self.botcode = botcode
         self.queue = MessageQueue(botcode)
-        self.deliveries = DeliveryQueues(botcode)
+        self.deliveries = DeliveryQueues(botcode, view.removed)
         self.operations: dict[int, OperationAccepted] = {}
         self.attempted: dict[str, StreamState[Message]] = {}
         self.epoch = 0
         self._view = view
+        self._cancelled: dict[str, None] = {}  # queued messages whose channel was removed
         self._inherited_run: int | None = None
 
     @property
@@ -133,6 +134,8 @@ class BotWorld:
                 resend = the_bot.added.deduplicates
                 abandon = message.AbandonAttempt(at=now.wall, attempt=attempted.state.attempt, resend=resend)
                 yield Decide(stream, abandon)
+        for stream in self._cancelled:
+            yield Decide(stream, message.Cancel(at=now.wall))
 
     def next_claim(self, now: Moment) -> Claim | Wait | None:
         """Return the next message to claim and hand over, a time to wait for, or None = wait until woken."""
@@ -161,14 +164,33 @@ class BotWorld:
             self.attempted[stream] = open_message
         else:
             self.attempted.pop(stream, None)
+        self._note_removed(stream, open_message.state)
 
-    def restore_attempted(
+    def _note_removed(self, stream: str, state: Message) -> None:
+        if state.state is MessageState.QUEUED and self._view.removed(state.queued.chid):
+            self._cancelled[stream] = None
+        else:
+            self._cancelled.pop(stream, None)
+
+    def channel_removed(self, chid: str, messages: Iterable[tuple[str, Message]]) -> None:
+        """Take in that a channel was removed: its queued messages, and what is due to it, are to be recorded as cancelled.
+
+        Args:
+            chid: The channel.
+            messages: Its open messages to this bot, by stream.
+        """
+        for stream, state in messages:
+            self._note_removed(stream, state)
+        self.deliveries.cancel(chid)
+
+    def restore_messages(
         self, messages: Mapping[str, StreamState[Message]], open_messages: Iterable[tuple[str, int, Message]]
     ) -> None:
-        """Take in the open attempts of a snapshot."""
+        """Take in the open messages of a snapshot: which are being sent, which are to be cancelled."""
         for stream, _, state in open_messages:
             if state.state is MessageState.ATTEMPTED:
                 self.attempted[stream] = messages[stream]
+            self._note_removed(stream, state)
 
     def fold_operation(self, position: int, accepted: OperationAccepted) -> None:
         """Take in an operation that was asked of the bot."""

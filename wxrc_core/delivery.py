@@ -29,6 +29,7 @@ class DeliveryState(StrEnum):
     SUPERSEDED = "superseded"
     DEAD = "dead"
     ANSWERED = "answered"
+    CANCELLED = "cancelled"
 
 
 FINAL = frozenset(
@@ -38,6 +39,7 @@ FINAL = frozenset(
         DeliveryState.SUPERSEDED,
         DeliveryState.DEAD,
         DeliveryState.ANSWERED,
+        DeliveryState.CANCELLED,
     }
 )
 
@@ -50,6 +52,7 @@ TRANSITIONS: Transitions = (
     {"trigger": "expired", "source": "due", "dest": "expired"},
     {"trigger": "superseded", "source": "due", "dest": "superseded"},
     {"trigger": "given_up", "source": "due", "dest": "dead"},
+    {"trigger": "cancelled", "source": "due", "dest": "cancelled"},
 )
 
 SCHEDULE_S = (0, 5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
@@ -148,6 +151,13 @@ class DeliveryGivenUp:
     reason: str
 
 
+@frozen(kw_only=True)
+class DeliveryCancelled:
+    """Its channel was removed before it was acknowledged."""
+
+    at: int
+
+
 DeliveryEvent: TypeAlias = (
     DeliveryDue
     | DeliveryAnswered
@@ -157,6 +167,7 @@ DeliveryEvent: TypeAlias = (
     | DeliveryExpired
     | DeliverySuperseded
     | DeliveryGivenUp
+    | DeliveryCancelled
 )
 TABLE = Table("delivery", DeliveryState, TRANSITIONS, DeliveryEvent)
 
@@ -286,7 +297,14 @@ class GiveUp:
     reason: str
 
 
-Command: TypeAlias = Create | Answer | RecordSuccess | RecordFailure | Expire | Supersede | GiveUp
+@frozen(kw_only=True)
+class Cancel:
+    """Its channel was removed."""
+
+    at: int
+
+
+Command: TypeAlias = Create | Answer | RecordSuccess | RecordFailure | Expire | Supersede | GiveUp | Cancel
 
 
 def decide(delivery: Delivery | None, command: Command) -> tuple[DeliveryEvent, ...]:
@@ -311,6 +329,8 @@ def decide(delivery: Delivery | None, command: Command) -> tuple[DeliveryEvent, 
             return (DeliverySuperseded(at=at),) if delivery.kind in CONTROL else ()
         case GiveUp(at=at, reason=reason):
             return (DeliveryGivenUp(at=at, attempt=delivery.attempts, reason=reason),)
+        case Cancel(at=at):
+            return (DeliveryCancelled(at=at),)
         case _:
             assert_never(command)
 

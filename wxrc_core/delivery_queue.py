@@ -4,7 +4,7 @@ Each queue is in the order of the events that caused its notices. A notice that 
 in it too, and nothing behind it goes before it. A queue holds a few texts; of the others the log has the text, and the queue the position.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
@@ -68,14 +68,21 @@ class DeliveriesSnapshot(Struct, frozen=True):
 
 
 class DeliveryQueues:
-    """The open deliveries about one bot."""
+    """The open deliveries about one bot.
 
-    def __init__(self, botcode: str) -> None:
+    Args:
+        botcode: The bot.
+        removed: Tells whether a channel was removed: what is due to it is cancelled, and never posted.
+    """
+
+    def __init__(self, botcode: str, removed: Callable[[str], bool] = lambda chid: False) -> None:
         self.botcode = botcode
+        self._removed = removed
         self._queues: dict[tuple[str, bool], DeliveryQueue] = {}
         self._places: dict[str, tuple[str, bool]] = {}  # the queue of each delivery that is due
         self._unrecorded: dict[tuple[str, bool], DeliveryQueue] = {}  # those that expect something
         self._overtaken: dict[str, None] = {}  # control notices with a newer one of their kind
+        self._cancelled: dict[str, None] = {}  # those whose channel was removed
         self._expiries: Timers[str] = Timers()  # wall clock; of those that are not busy
 
     def __len__(self) -> int:
@@ -137,6 +144,8 @@ class DeliveryQueues:
         queue.texts += item.body is not None
         self._places[item.stream] = place
         self._put(queue, cause, item)
+        if self._removed(item.state.chid):
+            self._cancelled[item.stream] = None
         self._note_kind(queue, item.state.kind, cause)
         if cause < queue.newest.get(item.state.kind, 0):
             self._overtaken[item.stream] = None
@@ -157,6 +166,7 @@ class DeliveryQueues:
         del queue.items[cause]
         del self._places[item.stream]
         self._overtaken.pop(item.stream, None)
+        self._cancelled.pop(item.stream, None)
         self._expiries.cancel(item.stream)
         queue.take(cause)
         queue.texts -= item.body is not None
@@ -165,6 +175,13 @@ class DeliveryQueues:
     def _drop_empty(self, place: tuple[str, bool]) -> None:
         if not self._queues[place]:
             del self._queues[place]
+
+    def cancel(self, chid: str) -> None:
+        """Take in that a channel was removed: what is due to it, now or later, is to be recorded as cancelled."""
+        for control in (True, False):
+            queue = self._queues.get((chid, control))
+            if queue is not None:
+                self._cancelled.update((item.stream, None) for item in queue.items.values())
 
     # -- looking ----------------------------------------------------------------------------------------------------------------
 
@@ -208,12 +225,17 @@ class DeliveryQueues:
                 if len(steps) >= AT_ONCE:
                     return steps
                 steps.append(Decide(expected.stream, expected.create))
+        for stream in self._cancelled:
+            if len(steps) >= AT_ONCE:
+                return steps
+            if not self._item(stream).busy:
+                steps.append(Decide(stream, delivery.Cancel(at=now.wall)))
         expired = self._expired(now, AT_ONCE - len(steps))
-        steps += [Decide(stream, delivery.Expire(at=now.wall)) for stream in expired]
+        steps += [Decide(stream, delivery.Expire(at=now.wall)) for stream in expired if stream not in self._cancelled]
         for stream in self._overtaken:
             if len(steps) >= AT_ONCE:
                 break
-            if stream not in expired and not self._item(stream).busy:
+            if stream not in expired and stream not in self._cancelled and not self._item(stream).busy:
                 steps.append(Decide(stream, delivery.Supersede(at=now.wall)))
         if (expiry := self._expiries.next()) is not None:
             waits.append(max(1, min(expiry[0] - now.wall, LOOK_AGAIN_MS)))
@@ -252,7 +274,7 @@ class DeliveryQueues:
         queue = self._queues.get((chid, control))
         if queue is None:
             return None
-        if endpoint.gone or queue.in_flight:
+        if endpoint.gone or queue.in_flight or self._removed(chid):
             return Wait(LOOK_AGAIN_MS)
         if queue.place != endpoint.place:
             queue.all_due(now.mono)

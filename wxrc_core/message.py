@@ -31,8 +31,9 @@ from wxrc_core.message_commands import NoRoom as NoRoom
 from wxrc_core.message_commands import PutBack as PutBack
 from wxrc_core.message_commands import Queue as Queue
 from wxrc_core.message_commands import RecordOutcome as RecordOutcome
-from wxrc_core.message_commands import Resend as Resend
+from wxrc_core.message_commands import Resolve as Resolve
 from wxrc_core.message_commands import StoreImage as StoreImage
+from wxrc_core.message_commands import Verdict as Verdict
 from wxrc_core.message_events import ENDED as ENDED
 from wxrc_core.message_events import FINAL as FINAL
 from wxrc_core.message_events import OPERATOR as OPERATOR
@@ -161,10 +162,8 @@ def decide(message: Message | None, command: Command) -> tuple[MessageEvent, ...
             if state not in TABLE.next[MessageSent] or not message.attempt:
                 return ()
             return (MessageSent(at=at, attempt=message.attempt, receipt=receipt),)
-        case Resend(at=at):
-            if state is not MessageState.IN_DOUBT:
-                raise Refusal(f"only a message in doubt can be resent; this one is '{state}'")
-            return (MessageRequeued(at=at, detail="resent by an operator", not_before=at),)
+        case Resolve():
+            return _resolve(message, command)
         case _:
             assert_never(command)
 
@@ -176,6 +175,23 @@ def _queue(message: Message | None, command: Queue) -> tuple[MessageEvent, ...]:
     if not isinstance(message, Message) or message.queued.digest != command.queued.digest:
         raise TxcodeReused
     return ()
+
+
+def _resolve(message: Message, command: Resolve) -> tuple[MessageEvent, ...]:
+    at, by = command.at, command.by
+    if command.verdict == message.state:
+        return ()  # said before, or known by now
+    if message.state is not MessageState.IN_DOUBT:
+        raise Refusal(f"only a message in doubt can be resolved; this one is '{message.state}'")
+    match command.verdict:
+        case "sent":
+            return (MessageSent(at=at, attempt=message.attempt, receipt="", by=by),)
+        case "failed":
+            return (MessageFailed(at=at, reason="failed", detail="an operator says that it did not arrive", by=by),)
+        case "resend":
+            return (MessageRequeued(at=at, detail="resent by an operator", not_before=at, by=by),)
+        case _:
+            assert_never(command.verdict)
 
 
 def _is_open(message: Message, attempt: int) -> bool:

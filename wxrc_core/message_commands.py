@@ -3,13 +3,15 @@
 The second part of the message aggregate, between `wxrc_core.message_events` and `wxrc_core.message`, which offers all of these names too.
 """
 
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from attrs import frozen
 
 from wxrc_core.content import Image
 from wxrc_core.message_events import FailReason, MessageQueued
 from wxrc_core.puppet import SendOutcome
+
+Verdict: TypeAlias = Literal["sent", "failed", "resend"]
 
 
 @frozen
@@ -117,10 +119,18 @@ class Confirm:
 
 
 @frozen(kw_only=True)
-class Resend:
-    """An operator decides to send a message in doubt once more."""
+class Resolve:
+    """An operator says what has become of a message in doubt, or is to become of it.
+
+    Attributes:
+        at: Now (epoch ms).
+        verdict: `sent`: it arrived; `failed`: it did not, and is not to be sent again; `resend`: send it once more.
+        by: Who says so.
+    """
 
     at: int
+    verdict: Verdict
+    by: str
 
 
 Command: TypeAlias = (
@@ -135,5 +145,5 @@ Command: TypeAlias = (
     | Expire
     | Cancel
     | Confirm
-    | Resend
+    | Resolve
 )

@@ -152,7 +152,7 @@ class MessageAttempted:
 
 @frozen(kw_only=True)
 class MessageSent:
-    """WeChat accepted it and gave a receipt.
+    """WeChat accepted it and gave a receipt; or, where there was none, an operator says that it arrived: `by` is who.
 
     `answered` here and in the other ends: an earlier release told the channel in its answer, so no callback is due. Never written any more.
     """
@@ -162,6 +162,7 @@ class MessageSent:
     receipt: str
     mention: Literal["ok", "not_in_room", "unknown"] = "ok"
     answered: bool = False
+    by: str = ""
 
 
 @frozen(kw_only=True)
@@ -186,12 +187,15 @@ class MessageRejected:
 class MessageFailed:
     """It was not sent and will not be. `reason` is the wire's sendReason, or `no_file`: the image is not there (wire.md, sendStatus
     3). `detail` is a sentence for people.
+
+    `by`: the operator who says so, of a message that was in doubt.
     """
 
     at: int
     reason: FailReason
     detail: str
     answered: bool = False
+    by: str = ""
 
 
 @frozen(kw_only=True)
@@ -226,12 +230,14 @@ class MessageRequeued:
     """It may be handed over again, not before `not_before` (epoch ms): a definite failure, an explicit resend, or policy (invariant 6).
 
     `held`: nothing was tried, since the client was not connected or the claim was put back: it counts as no attempt.
+    `by`: the operator who has it resent.
     """
 
     at: int
     detail: str
     not_before: int
     held: bool = False
+    by: str = ""
 
 
 MessageEvent: TypeAlias = (

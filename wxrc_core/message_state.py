@@ -49,6 +49,7 @@ class Message(Struct, frozen=True):
         mention: For a message that was sent: what became of the mention.
         failure: For a message that failed: the wire's sendReason.
         detail: Why it stands where it does, in a sentence; empty where there is nothing to say.
+        vouched: For a message that was sent: there is no receipt, but an operator's word.
     """
 
     state: MessageState
@@ -64,6 +65,7 @@ class Message(Struct, frozen=True):
     mention: Literal["ok", "not_in_room", "unknown"] = "ok"
     failure: Literal["", "failed", "unsupported", "window_closed", "no_file"] = ""
     detail: str = ""
+    vouched: bool = False
 
 
 def evolve(message: Message | None, event: MessageEvent) -> Message:
@@ -88,7 +90,7 @@ def evolve(message: Message | None, event: MessageEvent) -> Message:
             )
             return replace(message, image=image)
         case MessageSent():
-            return replace(message, state=state, mention=event.mention, detail="")
+            return replace(message, state=state, mention=event.mention, detail="", vouched=bool(event.by))
         case MessageRequeued():
             tries = message.tries - 1 if event.held else message.tries
             wait_ms = max(0, event.not_before - event.at)
@@ -188,5 +190,7 @@ def send_status(message: Message) -> tuple[str, str]:
 
 
 def evidence(message: Message) -> str:
-    """Return what shows that the message arrived (wire.md, msgStatus): `receipt`, or nothing."""
-    return "receipt" if message.state is MessageState.SENT else ""
+    """Return what shows that the message arrived (wire.md, msgStatus): `receipt`, `operator` (somebody looked), or nothing."""
+    if message.state is not MessageState.SENT:
+        return ""
+    return "operator" if message.vouched else "receipt"

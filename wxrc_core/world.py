@@ -13,7 +13,7 @@ from typing import cast, get_args
 from wxrc_core import bot, inbound, message
 from wxrc_core.bot import BotEvent
 from wxrc_core.bot_world import BotWorld
-from wxrc_core.channel import CallbackMoved, ChannelEvent
+from wxrc_core.channel import CallbackMoved, ChannelEvent, ChannelRemoved
 from wxrc_core.delivery import DeliveryDue, DeliveryEvent
 from wxrc_core.effects import Effect, Notify, Wake, WakeDeliveries, WakeRecords
 from wxrc_core.inbound import MessageReceived
@@ -21,6 +21,7 @@ from wxrc_core.log import Recorded
 from wxrc_core.message import Message, MessageEvent, MessageState
 from wxrc_core.operation import OperationAccepted
 from wxrc_core.shard import ShardEvent
+from wxrc_core.token import TokenEvent
 from wxrc_core.view import StreamState, View
 
 _KINDS: dict[type, str] = {
@@ -33,6 +34,7 @@ _KINDS: dict[type, str] = {
         ("message", get_args(MessageEvent)),
         ("operation", (OperationAccepted,)),
         ("shard", get_args(ShardEvent)),
+        ("token", get_args(TokenEvent)),
     )
     for event in events
 }
@@ -113,7 +115,18 @@ class World:
         channel = self.view.fold_channel(recorded, event)
         if isinstance(event, CallbackMoved):
             return [WakeDeliveries(channel.settings.chid, botcode) for botcode in channel.grants]
+        if isinstance(event, ChannelRemoved):
+            return self._channel_removed(channel.settings.chid)
         return ()
+
+    def _channel_removed(self, chid: str) -> Sequence[Wake]:
+        messages: dict[str, list[tuple[str, Message]]] = {}
+        for stream, known in self.messages.items():
+            if known.state.queued.chid == chid:
+                messages.setdefault(known.state.queued.botcode, []).append((stream, known.state))
+        for botcode, world in self.bots.items():
+            world.channel_removed(chid, messages.get(botcode, ()))
+        return [WakeRecords(botcode) for botcode in self.bots]
 
     def _fold_operation(self, recorded: Recorded, event: OperationAccepted, mono: int) -> Sequence[Wake]:
         if event.kind == "cancel":
@@ -163,6 +176,10 @@ class World:
         if not deliveries.is_open(stream):
             self.delivery_bots.pop(stream, None)
         return [*wakes, WakeRecords(botcode)]
+
+    def _fold_token(self, recorded: Recorded, event: TokenEvent, mono: int) -> Sequence[Wake]:
+        self.view.fold_token(recorded, event)
+        return ()
 
     def _fold_shard(self, recorded: Recorded, event: ShardEvent, mono: int) -> Sequence[Wake]:
         self.view.fold_shard(recorded, event)

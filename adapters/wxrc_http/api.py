@@ -17,7 +17,9 @@ import anyio.to_thread
 from wxrc_core.bot import Bot
 from wxrc_core.channel import BotGranted, Channel, SignatureType
 from wxrc_core.errors import Unavailable
+from wxrc_core.signing import WITH_INTERFACE, covered, rsa_text
 from wxrc_http import envelope, head, signing
+from wxrc_http.admission import Admission, check_interface, peer_of
 from wxrc_http.answers import Code, Fault, sentence
 from wxrc_http.answers import envelope as write_envelope
 from wxrc_http.arrivals import Arrivals
@@ -93,6 +95,7 @@ class Api:
         self._body_timeout_s = body_timeout_s
         self._shared_names = SharedNames()
         self._arrivals = Arrivals()
+        self._admission = Admission()
         self._worker = anyio.CapacityLimiter(1)
         self._medium = _Places(_MEDIUM_AT_ONCE)
         self._large = _Places(_LARGE_AT_ONCE)
@@ -126,8 +129,10 @@ class Api:
         checked = head.check(found.head, signature, kind)  # head complete (10), legal (11)
         now = self._backend.clock()
         channel, day = await self._authenticate(request, found, checked, now)  # window (11), signature (13)
+        self._admission.admit(channel, peer_of(request.scope))  # suspended, address (21), quota (429)
         interface = _known_interface(request)  # (20)
         grant, bot = self._granted(channel, checked)  # (21)
+        check_interface(grant, request.interface)
         call = Call(
             request.interface,
             checked,
@@ -163,7 +168,7 @@ class Api:
         if not await self._in_turn(len(found.text), _signed, request.interface, found, checked, channel, keys):
             # txtime comes before the signature in the order of checks; but whoever has not signed is not to learn anything of the channel.
             head.day(checked.txtime, now, head.DEFAULT_ZONE, head.DEFAULT_WINDOW_S)
-            raise Fault(Code.SIGNATURE_WRONG, "signature")
+            raise self._admission.wrong_signature(checked.chid, peer_of(request.scope))
         assert channel is not None  # nobody signs for a channel that does not exist
         settings = channel.settings
         return channel, head.day(checked.txtime, now, settings.timezone, settings.window_s)
@@ -177,7 +182,7 @@ class Api:
     async def _once(self, interface: Interface, call: Call, channel: Channel) -> Answer:
         """Let the interface answer, unless the request has arrived at another one before: then only its checks may answer."""
         checked = call.head
-        if checked.signature_type != signing.WITH_INTERFACE:
+        if checked.signature_type != WITH_INTERFACE:
             window_s = channel.settings.window_s
             first = self._arrivals.first(checked.chid, checked.txcode, call.interface, call.now, window_s)
             if first != call.interface:
@@ -266,11 +271,11 @@ def _signed(interface: str, found: Envelope, checked: head.Head, channel: Channe
     kind = checked.signature_type
     if kind == signing.RSA:
         public_key = channel.settings.rsa_public_key if channel is not None else ""
-        text = signing.rsa_text(checked.chid, checked.botcode, checked.txcode, checked.txtime)
+        text = rsa_text(checked.chid, checked.botcode, checked.txcode, checked.txtime)
         return signing.verify_rsa(text, checked.signature, public_key, accepted)
     if found.carrier == "bracket":
         keys = ()  # it has no text that a KEY could sign
-    text = signing.covered(kind, interface, found.text_without_sign() if checked.in_head else found.text)
+    text = covered(kind, interface, found.text_without_sign() if checked.in_head else found.text)
     return signing.verify(kind, text, checked.signature, keys, accepted)
 
 

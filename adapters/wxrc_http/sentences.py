@@ -1,15 +1,9 @@
 """Every sentence that is answered, in Chinese and in English, in one table; and what each field has to be."""
 
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import Final
 
-
-class LocalizedText(NamedTuple):
-    """A sentence in both languages; `{...}` are filled in."""
-
-    zh: str
-    en: str
-
+from wxrc_core.localized import LocalizedText as LocalizedText
 
 RULES: Final[Mapping[str, LocalizedText]] = {
     "chid": LocalizedText(
@@ -316,6 +310,29 @@ SENTENCES: Final[Mapping[str, LocalizedText]] = {
     "grant": LocalizedText(
         "渠道 reqHead.chid 无权使用机器人 reqHead.botcode；请使用授权给本渠道的机器人",
         "The channel reqHead.chid may not use the bot reqHead.botcode; use a bot that was granted to it.",
+    ),
+    "suspended": LocalizedText(
+        "渠道 reqHead.chid 已被暂停；请联系 WXRC 的运维人员恢复",
+        "The channel reqHead.chid is suspended; ask the operator of WXRC to resume it.",
+    ),
+    "address": LocalizedText(
+        "渠道 reqHead.chid 不允许从地址 {address} 调用；请从已登记的地址调用，或请 WXRC 的运维人员登记该地址",
+        "The channel reqHead.chid may not call from the address {address}; call from a registered one, "
+        "or ask the operator of WXRC to register it.",
+    ),
+    "quota": LocalizedText(
+        "渠道 reqHead.chid 超过了每分钟 {limit} 个请求的配额，没有记录任何内容；请在 {seconds} 秒后用同一个 txcode 重试",
+        "The channel reqHead.chid is over its quota of {limit} requests per minute, and nothing was recorded; "
+        "try again in {seconds} seconds with the same txcode.",
+    ),
+    "throttled": LocalizedText(
+        "来自该地址、以 reqHead.chid 签名错误的请求过多；请先检查 chid、KEY 和签名方法，再在 {seconds} 秒后重试",
+        "Too many requests from this address were signed wrongly for reqHead.chid; "
+        "check chid, KEY and how it is signed, and try again in {seconds} seconds.",
+    ),
+    "interface not granted": LocalizedText(
+        "渠道 reqHead.chid 对机器人 reqHead.botcode 无权调用接口 {interface}；可以调用：{names}",
+        "The channel reqHead.chid may not call {interface} with the bot reqHead.botcode; it may call: {names}.",
     ),
     "reused": LocalizedText(
         "reqHead.txcode 当日已用于另一个不同的请求；每个新请求请用新的 txcode",

@@ -8,7 +8,7 @@ opened, with a public key of our own where the channel has none.
 import binascii
 import hashlib
 import hmac
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -17,10 +17,9 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-RSA: Final = "RSA"
-WITH_INTERFACE: Final = "HMAC-SHA256-V2"
-"""The type that covers the interface's name as well."""
+from wxrc_core.signing import SIGN, md5_hex
 
+RSA: Final = "RSA"
 MIN_RSA_BITS: Final = 1024
 MAX_RSA_BITS: Final = 8192
 
@@ -36,31 +35,6 @@ ieObCdDS9TGq/E84Csn0pPqN2MGx1YoptGZrGQrqteLdy3dkJEOYq7Md4r7pIOnB
 NwIDAQAB
 -----END PUBLIC KEY-----
 """
-
-
-def md5_hex(text: bytes, key: bytes) -> str:
-    """Return the v0.1 signature: hex MD5 of T followed by the KEY."""
-    return hashlib.md5(text + key, usedforsecurity=False).hexdigest()
-
-
-def hmac_sha256_hex(text: bytes, key: bytes) -> str:
-    """Return the hex HMAC-SHA256 of a text under the KEY."""
-    return hmac.digest(key, text, "sha256").hex()
-
-
-SIGN: Final[Mapping[str, Callable[[bytes, bytes], str]]] = {
-    "MD5": md5_hex,
-    "HMAC-SHA256": hmac_sha256_hex,
-    WITH_INTERFACE: hmac_sha256_hex,
-}
-"""The types that are made with a KEY, by name."""
-
-
-def covered(kind: str, interface: str, text: bytes) -> bytes:
-    """Return what a signature of this type covers: T, with the interface's name and a line feed before it for the newest type."""
-    if kind == WITH_INTERFACE:
-        return interface.encode("utf-8", "surrogatepass") + b"\n" + text
-    return text
 
 
 def verify(kind: str, text: bytes, signature: bytes, keys: Sequence[str], accepted: Sequence[str]) -> bool:
@@ -104,11 +78,6 @@ def verify_rsa(text: bytes, signature: bytes, public_key: str, accepted: Sequenc
     except InvalidSignature:
         return False
     return hmac.compare_digest(right, found) and bool(public_key) and RSA in accepted
-
-
-def rsa_text(chid: str, botcode: str, txcode: str, txtime: str) -> bytes:
-    """Return what an RSA signature covers: the head's four fields, and nothing of the body."""
-    return f"chid={chid}&botcode={botcode}&txcode={txcode}&txtime={txtime}".encode()
 
 
 @lru_cache(maxsize=64)

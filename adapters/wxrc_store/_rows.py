@@ -3,7 +3,7 @@
 Encoding happens in the caller, before anything waits in a group, so that a bad event fails only the one who brought it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 import msgspec
@@ -79,6 +79,36 @@ def encode_batch(batch: Sequence[Entry]) -> list[EncodedEntry]:
             EncodedEntry(entry.stream, entry.expected, [encode(event) for event in entry.events], entry.fence)
         )
     return encoded
+
+
+def encode_records(records: Sequence[Recorded]) -> list[Row]:
+    """Turn recorded events into rows.
+
+    Raises:
+        InvalidValue: An event could not be read back.
+    """
+    return [(each.position, each.stream, each.version, *encode(each.event)) for each in records]
+
+
+def not_restorable(rows: Iterable[Row], head: int, versions: Mapping[str, int]) -> str:
+    """Return why these rows cannot follow in a log (see `Store.restore`), in a sentence; empty = they can.
+
+    Args:
+        rows: What is to be written.
+        head: The position of the log's newest event.
+        versions: That of every stream in them.
+    """
+    found = dict(versions)
+    for position, stream, version, *_ in rows:
+        if position <= head:
+            return f"the event at position {position} cannot be restored: the log reaches to position {head} already"
+        if version != found.get(stream, 0) + 1:
+            return (
+                f"the event at position {position} cannot be restored: it has version {version} of {stream},"
+                f" which has version {found.get(stream, 0)} so far"
+            )
+        head, found[stream] = position, version
+    return ""
 
 
 def check_shards(numbers: Iterable[int], shards: int) -> None:

@@ -11,9 +11,18 @@ from typing import Self
 import anyio
 from anyio.lowlevel import EventLoopToken, checkpoint, current_token
 
+from wxrc_core.errors import Refusal
 from wxrc_core.log import Appended, Conflict, Entry, Event, Fence, Fenced, Lease, Member, Outcome, Owner, Recorded
 from wxrc_core.shard import SHARDS, ShardFreed, ShardTaken, stream_name
-from wxrc_store._rows import SNAPSHOTS, check_forgettable, check_shards, encode_batch, owner_of
+from wxrc_store._rows import (
+    SNAPSHOTS,
+    check_forgettable,
+    check_shards,
+    encode_batch,
+    encode_records,
+    not_restorable,
+    owner_of,
+)
 from wxrc_store.media import MemoryMedia
 from wxrc_store.port import Lapsed, StoreError
 
@@ -43,6 +52,11 @@ class MemoryVault:
         """See `Vault.delete`."""
         await checkpoint()
         self._secrets.pop(name, None)
+
+    async def names(self) -> Sequence[str]:
+        """See `Vault.names`."""
+        await checkpoint()
+        return sorted(self._secrets)
 
 
 class _Data:
@@ -290,6 +304,20 @@ class MemoryStore:
                 data.log[one.position - 1] = None
             deleted += 1
         return deleted
+
+    async def restore(self, records: Sequence[Recorded]) -> None:
+        """See `Store.restore`."""
+        rows = encode_records(records)
+        await self._turn()
+        data, before = self._data, len(self._data.log)
+        versions = {each.stream: len(data.streams.get(each.stream, ())) for each in records}
+        if problem := not_restorable(rows, before, versions):
+            raise Refusal(problem)
+        for each in records:
+            data.log += [None] * (each.position - 1 - len(data.log))
+            data.log.append(each)
+            data.streams.setdefault(each.stream, []).append(each)
+        self._tell_news(before)
 
     async def told_to(self) -> int:
         """See `Store.told_to`."""

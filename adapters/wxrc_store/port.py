@@ -145,6 +145,18 @@ class Store(Protocol):
             ValueError: One is the stream of a shard, whose versions are epochs.
         """
 
+    async def restore(self, records: Sequence[Recorded]) -> None:
+        """Append events under the positions that they have in the log they come from (`wxrc import`).
+
+        All of them or none, durable before it returns. Positions rise, beginning above the end of this log; they may leave gaps, as
+        `forget` does. Each version follows that of its stream. Nothing else than an import uses this: what runs on the log meanwhile
+        would see positions that it did not write.
+
+        Raises:
+            Refusal: A position or version does not follow; nothing was written. The sentence says which.
+            StoreError: It is unknown whether they were written: read back by position.
+        """
+
     async def told_to(self) -> int:
         """Return the position up to which everything that was due because of an event has been recorded; 0 = not known."""
 
@@ -163,6 +175,9 @@ class Vault(Protocol):
 
     async def delete(self, name: str) -> None:
         """Forget the secret; nothing happens where there is none."""
+
+    async def names(self) -> Sequence[str]:
+        """Return the names of all secrets, sorted: for an export, which must not forget one."""
 
 
 class Media(Protocol):

@@ -19,9 +19,6 @@ there at all.
 """
 
 import base64
-import binascii
-import hashlib
-import hmac
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -31,11 +28,8 @@ from urllib.parse import quote_plus, urlencode
 from attrs import field, frozen
 
 from wxrc_core.channel import CallbackFormat
+from wxrc_core.signing import SECRET_PREFIX, md5_hex, webhook_secret_bytes, webhook_signature
 from wxrc_webhook.errors import WebhookSecretError
-
-SECRET_PREFIX: Final = "whsec_"  # noqa: S105  the marker of a secret, not one
-SECRET_MIN_BYTES: Final = 24
-SECRET_MAX_BYTES: Final = 64
 
 _FORM: Final = "application/x-www-form-urlencoded"
 _JSON: Final = "application/json"
@@ -109,13 +103,13 @@ def signature_headers(
     Raises:
         WebhookSecretError: A secret is malformed.
     """
-    signed = f"{callback.webhook_id}.{timestamp}.".encode() + encoded.body
-    signatures = [_standard_signature(secret_bytes(secret), signed) for secret in webhook_secrets]
+    id_, at, body = callback.webhook_id, str(timestamp), encoded.body
+    signatures = [webhook_signature(secret_bytes(secret), id_, at, body) for secret in webhook_secrets]
     return {
-        "webhook-id": callback.webhook_id,
-        "webhook-timestamp": str(timestamp),
+        "webhook-id": id_,
+        "webhook-timestamp": at,
         "webhook-signature": " ".join(signatures),
-        "X-Ecaspsplus-Signature": _md5_signature(encoded.signed_text, channel_key),
+        "X-Ecaspsplus-Signature": md5_hex(encoded.signed_text.encode(), channel_key.encode()),
         "X-Ecaspsplus-SignatureType": "MD5",
     }
 
@@ -126,8 +120,9 @@ def new_webhook_secret(random_bytes: bytes) -> str:
     Raises:
         WebhookSecretError: There are too few bytes, or too many.
     """
-    _check_length(random_bytes)
-    return SECRET_PREFIX + base64.b64encode(random_bytes).decode("ascii")
+    secret = SECRET_PREFIX + base64.b64encode(random_bytes).decode("ascii")
+    secret_bytes(secret)
+    return secret
 
 
 @lru_cache(maxsize=256)
@@ -138,22 +133,10 @@ def secret_bytes(secret: str) -> bytes:
         WebhookSecretError: It is not `whsec_` and the Base64 text of 24 to 64 bytes. The secret itself is never
         repeated.
     """
-    if not secret.startswith(SECRET_PREFIX):
-        raise WebhookSecretError("The webhook secret must start with whsec_.")
     try:
-        key = base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
-    except (binascii.Error, ValueError):
-        # The original error may quote the secret.
-        raise WebhookSecretError("The webhook secret must be Base64 text, with its padding, after whsec_.") from None
-    _check_length(key)
-    return key
-
-
-def _check_length(key: bytes) -> None:
-    if not SECRET_MIN_BYTES <= len(key) <= SECRET_MAX_BYTES:
-        raise WebhookSecretError(
-            f"The webhook secret must stand for {SECRET_MIN_BYTES} to {SECRET_MAX_BYTES} bytes, not for {len(key)}."
-        )
+        return webhook_secret_bytes(secret)
+    except ValueError as error:
+        raise WebhookSecretError(str(error)) from None
 
 
 def _json_text(value: Mapping[str, Any]) -> str:
@@ -180,11 +163,3 @@ def _bracket_fields(name: str, value: Any) -> Iterator[tuple[str, str]]:
             yield name, ""
         case _:
             yield name, str(value)
-
-
-def _standard_signature(key: bytes, signed: bytes) -> str:
-    return "v1," + base64.b64encode(hmac.digest(key, signed, "sha256")).decode("ascii")
-
-
-def _md5_signature(signed_text: str, channel_key: str) -> str:
-    return hashlib.md5((signed_text + channel_key).encode("utf-8"), usedforsecurity=False).hexdigest()

@@ -11,17 +11,22 @@ has the loops of one bot, `_ownership` says which bots are ours.
 """
 
 from wxrc_gateway._health import Health, NotEntered
-from wxrc_gateway.admin import ChannelSecrets, PuppetKind, add_bot, add_channel, grant_bot, move_callback
+from wxrc_gateway.admin import ChannelSecrets, NewSecret, PuppetKind, add_bot, add_channel, grant_bot
+from wxrc_gateway.admin_token import NewToken
+from wxrc_gateway.admin_values import ChannelSettings, GrantTerms
 from wxrc_gateway.gateway import Gateway
 
 __all__ = [
     "ChannelSecrets",
+    "ChannelSettings",
     "Gateway",
+    "GrantTerms",
     "Health",
+    "NewSecret",
+    "NewToken",
     "NotEntered",
     "PuppetKind",
     "add_bot",
     "add_channel",
     "grant_bot",
-    "move_callback",
 ]

@@ -21,7 +21,7 @@ from wxrc_gateway._clock import mono
 from wxrc_gateway._runtime import Runtime
 from wxrc_gateway._signal import Signal
 from wxrc_gateway.retry import error_location
-from wxrc_webhook import Acknowledged, CallbackRequest, Failed
+from wxrc_webhook import Acknowledged, CallbackRequest, Failed, networks
 
 log = logging.getLogger("wxrc.gateway")
 
@@ -185,8 +185,9 @@ class Callbacks:
             webhook_id=delivery.webhook_id(post.stream),
             body=msgspec.json.decode(body),
             format=channel.settings.callback_format,
-            channel_key=(await runtime.secrets.keys(channel))[0],
+            # The oldest: while a KEY is rotated, a receiver knows the new one only from the moment at which its people put it in.
+            channel_key=(await runtime.secrets.keys(channel))[-1],
             webhook_secrets=tuple(await runtime.secrets.webhook_secrets(channel)),
             timestamp=runtime.clock() // 1000,
-            allow_private=channel.settings.allow_private,
+            allow_private=channel.settings.allow_private or networks(channel.settings.private_networks) or False,
         )

@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from wxrc_core.errors import InvalidValue
+from wxrc_core.message import Verdict
 
 
 class Options(Struct, frozen=True):
@@ -52,33 +53,51 @@ class CardArguments(Struct, frozen=True):
     thumb_key: Annotated[str, Meta(max_length=1_024)]
 
 
-Wanted = TypeVar("Wanted", bound=Struct)
+class ResolveArguments(Struct, frozen=True):
+    """See `doubts.resolve` for their meaning."""
+
+    msgid: int
+    verdict: Verdict
+    by: Annotated[str, Meta(min_length=1, max_length=200)]
 
 
-def checked(kind: type[Wanted], call: str, **values: object) -> Wanted:
+Wanted = TypeVar("Wanted")
+
+
+def checked(kind: type[Wanted], call: str, /, **values: object) -> Wanted:
     """Return the values, having made sure of their types and limits.
 
     Args:
-        kind: What declares them.
+        kind: What declares them: a `Struct`, or a `TypedDict` where some may be left out.
         call: What they were passed to, for the sentence.
         values: The values.
 
     Raises:
         InvalidValue: One cannot be used; the sentence names it and says what would be right.
     """
+    known = getattr(kind, "__struct_fields__", None) or kind.__annotations__
+    for name in values:
+        if name not in known:
+            names = ", ".join(known) or "none"
+            raise InvalidValue(f"{name!r:.80} of {call}: there is no such field; there are: {names}", f"{name:.80}")
     try:
         found = msgspec.convert(values, kind)
         msgspec.json.encode(found)  # a lone surrogate is no text
     except msgspec.ValidationError as error:
         what, _, where = str(error).partition(" - at `$.")
-        field = where.rstrip("`") or "a value"
-        raise InvalidValue(f"{field} of {call} {_sentence(field.partition('[')[0], what)}") from None
+        missing = re.fullmatch(r"Object missing required field `(\w+)`", what)
+        field = missing[1] if missing else where.rstrip("`")
+        raise InvalidValue(
+            f"{field or 'a value'} of {call} {_sentence(field.partition('[')[0], what)}", field
+        ) from None
     except UnicodeEncodeError:
         field = next(name for name, value in values.items() if not _is_text(value))
-        raise InvalidValue(f"{field} of {call} must be proper text, without bytes that are no characters") from None
+        raise InvalidValue(
+            f"{field} of {call} must be proper text, without bytes that are no characters", field
+        ) from None
     for name, value in values.items():
-        if "\0" in "".join(value if isinstance(value, tuple | list) else [value] if isinstance(value, str) else []):
-            raise InvalidValue(f"{name} of {call} must not have a NUL in it")
+        if "\0" in _text_of(value):
+            raise InvalidValue(f"{name} of {call} must not have a NUL in it", name)
     return found
 
 
@@ -106,15 +125,21 @@ def _sentence(field: str, said: str) -> str:
         )
     if bound := re.fullmatch(r"Expected `\w+` (>=?|<=?) ([\d.]+)", said):
         return f"must be {_BOUNDS[bound[1]]} {float(bound[2]):g}"
+    if said.startswith("Object missing"):
+        return "is missing"
     if kind := re.fullmatch(r"Expected `([^`]+)`, got `([^`]+)`", said):
         wanted = " or ".join(_WORDS.get(each, each) for each in kind[1].split(" | "))
         return f"must be {wanted}, not {_WORDS.get(kind[2], kind[2])}"
     return f"cannot be used: {said[:1].lower()}{said[1:]}"
 
 
+def _text_of(value: object) -> str:
+    return "".join(value if isinstance(value, tuple | list) else [value] if isinstance(value, str) else [])
+
+
 def _is_text(value: object) -> bool:
     try:
-        "".join(value if isinstance(value, tuple | list) else [value] if isinstance(value, str) else []).encode()
+        _text_of(value).encode()
     except UnicodeEncodeError:
         return False
     return True

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self, Unpack
+from typing import Self
 
 import anyio
 import attrs
@@ -21,7 +21,8 @@ from wxrc_core.log import Event, Recorded
 from wxrc_core.puppet import Capabilities
 from wxrc_core.view import View
 from wxrc_core.world import World
-from wxrc_gateway import _requests, admin
+from wxrc_gateway import _requests
+from wxrc_gateway._administration import Administration
 from wxrc_gateway._clock import wall_clock as wall_clock
 from wxrc_gateway._event_stream import EventStream
 from wxrc_gateway._health import UNAVAILABLE, Health, Lifecycle, NotEntered, StoreWatch
@@ -30,10 +31,9 @@ from wxrc_gateway._media_folder import MediaFolder
 from wxrc_gateway._options import Options, checked
 from wxrc_gateway._ownership import Ownership
 from wxrc_gateway._runtime import Runtime
-from wxrc_gateway._secrets import Secrets
+from wxrc_gateway._secrets import Secrets, refuse_weak_secrets
 from wxrc_gateway._snapshots import WORTHWHILE, Snapshots
-from wxrc_gateway._terms import CallbackTerms, ChannelTerms, GrantTerms
-from wxrc_gateway.admin import SYSTEM_CHANCE, ChannelSecrets, PuppetKind
+from wxrc_gateway.admin import SYSTEM_CHANCE, PuppetKind, token_hex
 from wxrc_gateway.message_calls import MessageCalls
 from wxrc_http.port import MessageRecord
 from wxrc_store.media import MemoryMedia
@@ -42,7 +42,7 @@ from wxrc_store.port import Media, Store, Vault
 from wxrc_webhook import FileFetcher, WebhookSender
 
 
-class Gateway(MessageCalls):
+class Gateway(MessageCalls, Administration):
     """Runs bots on a store. An async context manager: inside it bots log in, messages go out, callbacks are posted.
 
     Several gateways may share a store. Each follows the log and takes requests; the bots of a shard are run by the one that owns it.
@@ -119,6 +119,7 @@ class Gateway(MessageCalls):
         Raises:
             StoreError: The store cannot be opened, or has events of a newer release.
             NotEntered: It is entered already.
+            WxrcError: A channel has a KEY or webhook secret that everybody knows; the sentence says what to do.
         """
         self._life.begin()
         try:
@@ -133,7 +134,6 @@ class Gateway(MessageCalls):
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.store)
             await stack.enter_async_context(self._sender)
-            tasks = self._tasks = await stack.enter_async_context(anyio.create_task_group())
             self._inside = Runtime(
                 store=self.store,
                 vault=self.vault,
@@ -150,6 +150,10 @@ class Gateway(MessageCalls):
                 fetcher=self._fetcher,
             )
             await self._runtime.ledger.replay()
+            if not self._options.passive:
+                await refuse_weak_secrets(self.view, self._runtime.secrets)
+            # Only now: what a task group is left with comes out of it in an exception group.
+            tasks = self._tasks = await stack.enter_async_context(anyio.create_task_group())
             tasks.start_soon(self._runtime.ledger.follow)
             self._watch = StoreWatch(self.store, self.clock, lambda: self._runtime.ledger.read_error)
             tasks.start_soon(self._watch.run, self._options.probe_every_s)
@@ -216,52 +220,6 @@ class Gateway(MessageCalls):
 
     # -- for applications that embed it -----------------------------------------------------------------------------------------
 
-    async def add_bot(self, botcode: str, puppet: str, *, options: Mapping[str, str] | None = None) -> None:
-        """Make a bot with a puppet of this kind (see `admin.add_bot`).
-
-        Raises:
-            Refusal: It cannot be made; the sentence says why.
-        """
-        self._life.check()
-        kind = self._puppets.get(puppet)
-        if kind is None:
-            raise Refusal(f"there is no kind of puppet '{puppet}'; there are: {', '.join(self._puppets)}")
-        position = await admin.add_bot(
-            self.store, self.vault, botcode, puppet, kind, at=self.clock(), options=options, chance=self._chance
-        )
-        await self._runtime.ledger.reached(position)
-
-    async def add_channel(self, chid: str, **settings: Unpack[ChannelTerms]) -> ChannelSecrets:
-        """Make a channel (see `admin.add_channel` for the settings).
-
-        Raises:
-            Refusal: It cannot be made; the sentence says why.
-        """
-        self._life.check()
-        made = await admin.add_channel(self.store, self.vault, chid, at=self.clock(), chance=self._chance, **settings)
-        await self._runtime.ledger.reached(made.position)
-        return made
-
-    async def grant_bot(self, chid: str, botcode: str, **terms: Unpack[GrantTerms]) -> None:
-        """Let a channel use a bot (see `wxrc_core.channel.BotGranted` for the terms); the terms hold when this returns.
-
-        Raises:
-            Refusal: There is no such channel or bot.
-        """
-        self._life.check()
-        granted = channel.BotGranted(at=self.clock(), botcode=botcode, **terms)
-        await self._runtime.ledger.reached(await admin.grant_bot(self.store, chid, granted))
-
-    async def move_callback(self, chid: str, callback_url: str, **terms: Unpack[CallbackTerms]) -> None:
-        """Have a channel's callbacks go elsewhere (see `wxrc_core.channel.CallbackMoved` for the terms).
-
-        Raises:
-            Refusal: There is no such channel, or the URL cannot be used.
-        """
-        self._life.check()
-        moved = channel.CallbackMoved(at=self.clock(), callback_url=callback_url, **terms)
-        await self._runtime.ledger.reached(await admin.move_callback(self.store, chid, moved))
-
     async def login(self, botcode: str) -> None:
         """Ask for login; what comes of it shows in `bot` and `events`.
 
@@ -313,7 +271,7 @@ class Gateway(MessageCalls):
         await self.operate(stream, accepted)
 
     def _own_stream(self, txcode: str | None) -> tuple[str, str]:
-        txcode = txcode or admin.token_hex(self._chance, 10)
+        txcode = txcode or token_hex(self._chance, 10)
         day = datetime.fromtimestamp(self.clock() / 1000, UTC).strftime("%Y%m%d")
         return message.stream_name(message.OPERATOR, day, txcode), txcode
 
@@ -335,9 +293,9 @@ class Gateway(MessageCalls):
         return (self._watch.failure if self._life.phase == "up" else None) or self._life.health()
 
     def channel(self, chid: str) -> channel.Channel | None:
-        """Return a channel, or None."""
+        """Return a channel, or None; one that was removed is none."""
         found = self.view.channels.get(chid)
-        return found.state if found else None
+        return found.state if found and not found.state.removed else None
 
     async def keys(self, chid: str) -> Sequence[str]:
         """Return the KEYs that a channel may sign with now."""
@@ -377,7 +335,7 @@ class Gateway(MessageCalls):
     async def submit_digits(self, stream: str, accepted: operation.OperationAccepted, digits: str) -> None:
         """Accept the digits of a login (see `wxrc_http.port.Backend.submit_digits`)."""
         self._life.check()
-        secret_id = admin.token_hex(self._chance, 8)
+        secret_id = token_hex(self._chance, 8)
         await _requests.submit_digits(self._runtime, stream, attrs.evolve(accepted, secret_id=secret_id), digits)
 
     async def store_image(self, data: bytes) -> Image:

@@ -1,7 +1,6 @@
 """What an operator does to a log as a whole: `verify` reads and judges all of it, `prune` moves what has ended into an archive."""
 
 import gzip
-import json
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from wxrc_core.log import Recorded
 from wxrc_core.message import Message
 from wxrc_core.table import Table
 from wxrc_core.world import World
+from wxrc_gateway._transfer import event_line
 from wxrc_store.port import Media, Store
 
 PAGE = 5_000
@@ -231,20 +231,7 @@ async def _images_in_use(store: Store, world: World) -> set[str]:
 
 
 async def _archive(store: Store, streams: dict[str, int], file: BinaryIO) -> int:
-    lines: list[bytes] = []
-    for stream in streams:
-        for recorded in await store.read(stream):
-            name, schema, data = codec.encode(recorded.event)
-            line = {
-                "position": recorded.position,
-                "stream": stream,
-                "version": recorded.version,
-                "type": name,
-                "schema": schema,
-                "data": json.loads(data),
-            }
-            lines.append(json.dumps(line, ensure_ascii=False).encode() + b"\n")
-
+    lines = [event_line(recorded) for stream in streams for recorded in await store.read(stream)]
     if lines:
         # On the loop: whoever prunes has nothing else to do meanwhile.
         file.write(gzip.compress(b"".join(lines), 6))

@@ -1,34 +1,28 @@
 """The `wxrc` command. Each subcommand works beside a running service on the same data directory, or without one."""
 
 import io
-import json
 import logging
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
-import anyio
-import anyio.to_thread
 import click
-from anyio.abc import TaskGroup
 
-from wxrc_core import bot, channel, message
-from wxrc_core.errors import Refusal
-from wxrc_gateway import Gateway, add_bot, add_channel, grant_bot, move_callback
-from wxrc_gateway.gateway import wall_clock
+from wxrc_gateway import Gateway
 from wxrc_service import demo as demonstration
-from wxrc_service import show
-from wxrc_service.app import qr_terminal
+from wxrc_service.cli_account import login_command, logout_command, stop_command
+from wxrc_service.cli_bot import bot_group
+from wxrc_service.cli_channel import channel_group
 from wxrc_service.cli_maintenance import prune_command, verify_command
-from wxrc_service.cli_run import attached, opened, run
+from wxrc_service.cli_operate import log_command, messages_command, resolve_command, status_command
+from wxrc_service.cli_run import run
 from wxrc_service.cli_send import send_command
-from wxrc_service.data import DataDir, opened_world
-from wxrc_service.options import data_option, serve_options, simulator_hosts_option, simulator_options
+from wxrc_service.cli_token import token_group
+from wxrc_service.cli_transfer import export_command, import_command
+from wxrc_service.data import DataDir
+from wxrc_service.options import serve_options, simulator_hosts_option, simulator_options
 from wxrc_service.output import open_standard_streams, say
-from wxrc_service.puppets import NAMES, kind_named
 from wxrc_service.serve import Settings, serve
-from wxrc_store.sqlite import SqliteStore
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
@@ -112,270 +106,21 @@ def demo_command(
     run(lambda: serve(settings, ready))
 
 
-@main.group("channel")
-def channel_group() -> None:
-    """Business systems."""
-
-
-@channel_group.command("add")
-@click.argument("chid")
-@click.option("--callback", "callback_url", default="", metavar="URL", help="Where callbacks go; without it, nowhere.")
-@click.option("--callback-format", type=click.Choice(["form", "json", "bracket"]), default="form", show_default=True)
-@click.option("--allow-private", is_flag=True, help="Callbacks may go to private and loopback addresses.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@data_option
-def channel_add(
-    data: Path,
-    chid: str,
-    callback_url: str,
-    callback_format: channel.CallbackFormat,
-    allow_private: bool,
-    as_json: bool,
-) -> None:
-    """Make a channel, and print its KEY and webhook secret: they are shown this once."""
-
-    async def work() -> None:
-        async with opened(data) as store:
-            made = await add_channel(
-                store,
-                store.vault,
-                chid,
-                at=wall_clock(),
-                callback_url=callback_url,
-                callback_format=callback_format,
-                allow_private=allow_private,
-            )
-        said = {"chid": made.chid, "key": made.key, "webhook_secret": made.webhook_secret}
-        if as_json:
-            click.echo(json.dumps(said))
-        else:
-            for name, value in said.items():
-                click.echo(f"{name:<15} {value}")
-
-    run(work)
-
-
-@channel_group.command("callback")
-@click.argument("chid")
-@click.argument("callback_url", metavar="URL")
-@click.option("--callback-format", type=click.Choice(["form", "json", "bracket"]), default="form", show_default=True)
-@click.option("--allow-private", is_flag=True, help="Callbacks may go to private and loopback addresses.")
-@data_option
-def channel_callback(
-    data: Path, chid: str, callback_url: str, callback_format: channel.CallbackFormat, allow_private: bool
-) -> None:
-    """Have a channel's callbacks go to another URL, those included that are under way."""
-
-    async def work() -> None:
-        DataDir(data).check()
-        async with opened(data) as store:
-            moved = channel.CallbackMoved(
-                at=wall_clock(), callback_url=callback_url, callback_format=callback_format, allow_private=allow_private
-            )
-            await move_callback(store, chid, moved)
-        click.echo(f"callbacks of channel {chid} go to {callback_url}")
-
-    run(work)
-
-
-@channel_group.command("grant")
-@click.argument("chid")
-@click.argument("botcode", metavar="BOT")
-@click.option("--room", "room_topic", default="", metavar="TOPIC", help="The default room.")
-@click.option(
-    "--on-doubt", type=click.Choice(["leave", "resend"]), default="leave", show_default=True, help="Messages in doubt."
-)
-@click.option(
-    "--inbound",
-    type=click.Choice(["addressed", "all"]),
-    default="addressed",
-    show_default=True,
-    help="What is passed on.",
-)
-@data_option
-def channel_grant(data: Path, chid: str, botcode: str, room_topic: str, on_doubt: Any, inbound: Any) -> None:
-    """Let a channel use a bot, on these terms; they replace earlier ones."""
-
-    async def work() -> None:
-        DataDir(data).check()
-        async with opened(data) as store:
-            granted = channel.BotGranted(
-                at=wall_clock(), botcode=botcode, room_topic=room_topic, on_doubt=on_doubt, inbound=inbound
-            )
-            await grant_bot(store, chid, granted)
-        click.echo(f"channel {chid} may use bot {botcode}")
-
-    run(work)
-
-
-@main.group("bot")
-def bot_group() -> None:
-    """WeChat accounts."""
-
-
-def _options(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    options: dict[str, str] = {}
-    for value in values:
-        name, equals, content = value.partition("=")
-        if not equals or not name:
-            raise click.BadParameter(f"{value!r} must be written name=value")
-        if name in options:
-            raise click.BadParameter(f"{name} is given twice")
-        options[name] = content
-    return options
-
-
-@bot_group.command("add")
-@click.argument("botcode")
-@click.option("--puppet", required=True, type=click.Choice(NAMES), help="The kind of WeChat client.")
-@click.option(
-    "--option", "options", multiple=True, metavar="K=V", callback=_options, help="An option of the puppet; repeatable."
-)
-@click.option("--channel", "chid", metavar="CHID", help="A channel that may use it.")
-@click.option(
-    "--pace", type=click.Choice(["customary", "none"]), help="How much it may send; by default what the puppet says."
-)
-@data_option
-def bot_add(data: Path, botcode: str, puppet: str, options: dict[str, str], chid: str | None, pace: Any) -> None:
-    """Make a bot, and let a channel use it."""
-
-    async def work() -> None:
-        async with opened(data) as store:
-            if chid is not None and not await store.read(channel.stream_name(chid)):
-                raise Refusal(f"there is no channel '{chid}'; make it first: wxrc channel add {chid} --callback URL")
-            with opened_world(DataDir(data).world) as world:
-                kind = kind_named(puppet, world)
-                await add_bot(store, store.vault, botcode, puppet, kind, at=wall_clock(), options=options, pace=pace)
-            if chid is not None:
-                await grant_bot(store, chid, channel.BotGranted(at=wall_clock(), botcode=botcode))
-        used = f" for channel {chid}" if chid else ""
-        click.echo(f"bot {botcode} is there, with puppet {puppet}{used}; log it in: wxrc login {botcode}")
-
-    run(work)
-
-
-@main.command("login")
-@click.argument("botcode", metavar="BOT")
-@data_option
-def login_command(data: Path, botcode: str) -> None:
-    """Log a bot in: show each QR code here until somebody has scanned it."""
-
-    async def work() -> None:
-        async with attached(data) as (gateway, served), anyio.create_task_group() as tasks:
-            if served:
-                tasks.start_soon(_watch_service, DataDir(data))
-            await follow(gateway, tasks)
-            tasks.cancel_scope.cancel()
-
-    async def follow(gateway: Gateway, digits: TaskGroup) -> None:
-        start, ours = gateway.world.position, False
-        await gateway.login(botcode)
-        async for recorded in gateway.events(start):
-            if recorded.stream != bot.stream_name(botcode):
-                continue
-            # What happens before our own request is carried out is the end of an earlier one.
-            ours = ours or isinstance(recorded.event, bot.LoginRequested | bot.LoginRepeated)
-            if ours:
-                match recorded.event:
-                    case bot.LoginRequested():
-                        waiting = gateway.bot(botcode)
-                        if waiting is not None and waiting.qr is not None:
-                            _show_code(waiting.qr)  # asked for before; that code still waits
-                    case bot.QrCodeIssued() as code:
-                        _show_code(code)
-                    case bot.QrCodeScanned():
-                        click.echo("Scanned; now confirm on the phone.")
-                    case bot.DigitsWanted(wrong=wrong):
-                        digits.start_soon(_ask_digits, gateway, botcode, wrong)
-                    case bot.LoggedIn(wxid=wxid, name=name) | bot.LinkRestored(wxid=wxid, name=name):
-                        click.echo(f"{botcode} is logged in as {name} ({wxid}).")
-                        return
-                    case bot.LoginRepeated():
-                        known = gateway.bot(botcode)
-                        if known is not None and known.ready:
-                            click.echo(f"{botcode} is logged in already, since {show.clock_time(known.since)}.")
-                            return
-                        click.echo("The bot is logged in but cannot be reached just now; waiting.")
-                    case bot.LoginFailed(reason=reason) | bot.LoggedOut(reason=reason):
-                        raise Refusal(f"{botcode} is not logged in: {reason}")
-                    case bot.SignedOut() | bot.Stopped():
-                        raise Refusal(
-                            f"{botcode} is not logged in: somebody asked for its logout or stop in the meantime"
-                        )
-
-    run(work)
-
-
-async def _watch_service(directory: DataDir) -> None:
-    """End in a sentence when the service that runs the bots goes away, rather than wait for it without end."""
-    while directory.holder() is not None:  # noqa: ASYNC110  another process: nobody here would set an event
-        await anyio.sleep(1)
-    raise Refusal("the service that runs the bot has stopped; start it again, or run this command again without it")
-
-
-async def _ask_digits(gateway: Gateway, botcode: str, wrong: bool) -> None:
-    """Ask in the terminal for the digits that the phone shows, and hand them over."""
-    question = "Those digits were not right; enter them again" if wrong else "Enter the digits that the phone shows"
-    while True:
-        # Not by click's prompt: a wait for the terminal must end when the login does.
-        click.echo(f"{question}: ", nl=False)
-        line = await anyio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True)
-        if not line:
-            click.echo("nothing was entered; hand them over with the interface loginCode")
-            return
-        if line.strip().isascii() and line.strip().isdecimal():
-            await gateway.submit_code(botcode, line.strip())
-            return
-        question = "That must be digits only; enter them again"
-
-
-def _show_code(code: bot.QrCodeIssued) -> None:
-    qr_terminal(code.text, click.echo, sys.stdout.encoding)
-    click.echo(f"Scan this with WeChat, or open {code.text}\nIt holds until {show.clock_time(code.expires_at)}.")
-
-
-@main.command("status")
-@data_option
-def status_command(data: Path) -> None:
-    """Tell how everything is: what, since when, why, and what to do next."""
-
-    async def work() -> None:
-        directory = DataDir(data)
-        directory.check()
-        async with (
-            opened(data) as store,
-            Gateway(store=SqliteStore(directory.log), puppets={}, passive=True) as gateway,
-        ):
-            del store
-            for line in show.status_lines(gateway.world, directory.holder()):
-                click.echo(line)
-
-    run(work)
-
-
-@main.command("log")
-@click.argument("what", metavar="MSGID|BOT")
-@data_option
-def log_command(data: Path, what: str) -> None:
-    """Print the event history of a message (by its number) or of a bot (by its name)."""
-
-    async def work() -> None:
-        DataDir(data).check()
-        async with opened(data) as store:
-            first = await store.at(int(what)) if what.isdecimal() and len(what) < 19 else None
-            numbered = first is not None and isinstance(first.event, message.MessageQueued)
-            stream = first.stream if first is not None and numbered else bot.stream_name(what)
-            history = await store.read(stream) if stream.isprintable() else ()
-            if not history:
-                raise Refusal(
-                    f"there is no message with the number {what}" if what.isdecimal() else f"there is no bot '{what}'"
-                )
-            for recorded in history:
-                click.echo(show.event_line(recorded))
-
-    run(work)
-
-
-main.add_command(send_command)
-main.add_command(verify_command)
-main.add_command(prune_command)
+for command in (
+    channel_group,
+    bot_group,
+    token_group,
+    login_command,
+    logout_command,
+    stop_command,
+    send_command,
+    status_command,
+    messages_command,
+    resolve_command,
+    log_command,
+    export_command,
+    import_command,
+    verify_command,
+    prune_command,
+):
+    main.add_command(command)

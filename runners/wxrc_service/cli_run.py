@@ -9,15 +9,22 @@ from typing import Any, TypeVar
 
 import anyio
 import click
+import msgspec
 
 from wxrc_core.errors import WxrcError
 from wxrc_gateway import Gateway
 from wxrc_gateway.retry import error_location
 from wxrc_service.data import DataDir, InUse
+from wxrc_service.language import language
 from wxrc_service.serve import Settings, service
 from wxrc_store.sqlite import SqliteStore
 
 T = TypeVar("T")
+
+
+def echo_json(found: object) -> None:
+    """Print something as JSON; times in it are ISO 8601 with their zone."""
+    click.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
 
 
 def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -28,7 +35,7 @@ def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         causes = list(_causes(error))
         for cause in causes:
             if isinstance(cause, WxrcError):
-                raise click.ClickException(str(cause)) from None
+                raise click.ClickException(getattr(cause.localized, language())) from None
         if isinstance(causes[0], KeyboardInterrupt):
             raise SystemExit(130) from None
         if isinstance(causes[0], OSError):
@@ -62,8 +69,17 @@ async def attached(data: Path) -> AsyncIterator[tuple[Gateway, bool]]:
             async with service(Settings(data=directory, port=0)) as (gateway, _):
                 yield gateway, False
             return
-    async with Gateway(store=SqliteStore(directory.log), puppets={}, passive=True) as gateway:
+    async with observed(data) as gateway:
         yield gateway, True
+
+
+@asynccontextmanager
+async def observed(data: Path) -> AsyncIterator[Gateway]:
+    """Give a gateway that only follows the log of this directory and writes to it, whether or not a service runs there."""
+    directory = DataDir(data)
+    directory.check()
+    async with Gateway(store=SqliteStore(directory.log), puppets={}, passive=True) as gateway:
+        yield gateway
 
 
 @asynccontextmanager

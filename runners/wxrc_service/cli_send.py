@@ -6,16 +6,20 @@ from typing import Any
 
 import attrs
 import click
+import msgspec
 
 from wxrc_core import message
 from wxrc_core.content import MAX_IMAGE_BYTES, Card, is_url
 from wxrc_core.errors import Refusal
 from wxrc_core.message import MessageState
 from wxrc_gateway import Gateway
+from wxrc_gateway.listing import message_entry
+from wxrc_gateway.overview import bot_overview
 from wxrc_http.port import MessageRecord
 from wxrc_service import show
-from wxrc_service.cli_run import attached, run
-from wxrc_service.options import data_option
+from wxrc_service.cli_run import attached, echo_json, run
+from wxrc_service.language import say
+from wxrc_service.options import data_option, json_option
 
 _FIELDS = {"title": "title", "pagepath": "page_path", "appid": "appid", "username": "username", "description": "description",
            "thumbUrl": "thumb_url", "thumbnailUrl": "thumb_url", "thumbKey": "thumb_key"}  # fmt: skip
@@ -39,11 +43,23 @@ _FIELDS = {"title": "title", "pagepath": "page_path", "appid": "appid", "usernam
     help="Seconds to wait for its end.",
 )
 @click.argument("text", required=False)
+@json_option
 @data_option
 def send_command(
-    data: Path, botcode: str, room: str, user: str, image_file: str, card_json: str, wait_s: float, text: str | None
+    data: Path,
+    botcode: str,
+    room: str,
+    user: str,
+    image_file: str,
+    card_json: str,
+    wait_s: float,
+    text: str | None,
+    as_json: bool,
 ) -> None:
-    """Send a text, a card or an image to a room or a person, and tell what became of it."""
+    """Send a text, a card or an image to a room or a person, and tell what became of it.
+
+    Ends with 1 where it will not be sent, or may not have been.
+    """
     if bool(room) == bool(user):
         raise click.UsageError("name a room with --room or a person with --user, one of the two")
     if [text is not None, bool(image_file), bool(card_json)].count(True) != 1:
@@ -62,18 +78,21 @@ def send_command(
     async def work() -> int:
         async with attached(data) as (gateway, _):
             record = await send(gateway)
-            the_bot = gateway.bot(botcode)
             status, reason = message.send_status(record.message)
-            click.echo(f"message {record.msgid}: {record.message.state}{f' ({reason})' if reason else ''}")
-            if status == "0" and the_bot is not None and not the_bot.ready:
-                click.echo(f"It is held until the bot can send. {show.bot_line(the_bot, served=True)}")
-            if record.message.state is MessageState.ROOM_NOT_FOUND:
-                click.echo(
-                    f"The bot is in no room named {room!r}." if room else f"The bot has no contact named {user!r}."
-                )
-            elif record.message.detail:
-                click.echo(record.message.detail)
-            return 0 if status == "0" or record.message.state is MessageState.SENT else 1
+            entry, held_by = message_entry(record), bot_overview(gateway, botcode, served=True)
+            if as_json:
+                echo_json({"sendStatus": status, "sendReason": reason, **msgspec.to_builtins(entry)})
+            else:
+                for line in show.message_lines(entry):
+                    click.echo(line)
+                if entry.state == "sent" and status != "1":
+                    click.echo(say("被@的人不在群里。", "The one to mention is not in the room."))
+                if entry.state == "queued" and not held_by.reachable:
+                    click.echo(say("等待机器人可以发送：", "It is held until the bot can send:"))
+                    for line in show.bot_lines(held_by):
+                        click.echo(line)
+            good = (MessageState.SENT, MessageState.QUEUED, MessageState.ATTEMPTED)
+            return 0 if record.message.state in good else 1
 
     raise SystemExit(run(work))
 

@@ -1,20 +1,16 @@
 """The demonstration: a service with a channel, a simulated bot and a callback receiver that prints what arrives.
 
-The receiver is a business system in small. It checks both signatures of each callback with nothing but the standard library, as a receiver
-of yours would.
+The receiver is a business system in small: it checks both signatures of each callback with the client SDK, as a receiver of yours would.
 """
 
-import base64
-import hashlib
-import hmac
 import json
 from collections.abc import Callable
-from urllib.parse import parse_qs
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from wxrc_client import ACKNOWLEDGEMENT, CallbackReceiver, CallbackRefused, QrCode
 from wxrc_core.channel import key_name, webhook_secret_name
 from wxrc_gateway import Gateway
 
@@ -31,26 +27,17 @@ class DemoReceiver:
         self.route = Route("/demo/callback", self._receive, methods=["POST"])
 
     async def _receive(self, request: Request) -> Response:
-        body = await request.body()
-        fields = {name: values[0] for name, values in parse_qs(body.decode(), keep_blank_values=True).items()}
-        if not self._genuine(request, body, fields.get("reqHead", "") + fields.get("reqBody", "")):
+        checks = CallbackReceiver(webhook_secrets=[self.webhook_secret], keys=[self.key])
+        try:
+            received = checks.receive(request.headers, await request.body())
+        except CallbackRefused:
             self._say("✗ a callback whose signatures do not hold was refused")
             return JSONResponse({"result": "fail"}, 401)
-        told = json.loads(fields["reqBody"])
-        shown = {name: value for name, value in told.items() if name not in ("type", "botcode", "seq", "time")}
-        self._say(f"← callback {told['type']}: {json.dumps(shown, ensure_ascii=False)}")
-        if told["type"] == "qrCode":
-            self._say(f"  open {told['qrcode']} and confirm, as a phone would that scans the code")
-        return JSONResponse({"result": "success"})
-
-    def _genuine(self, request: Request, body: bytes, text: str) -> bool:
-        signed = f"{request.headers['webhook-id']}.{request.headers['webhook-timestamp']}.".encode() + body
-        secret = base64.b64decode(self.webhook_secret.removeprefix("whsec_"))
-        standard = "v1," + base64.b64encode(hmac.digest(secret, signed, "sha256")).decode()
-        md5 = hashlib.md5((text + self.key).encode(), usedforsecurity=False).hexdigest()
-        return hmac.compare_digest(standard, request.headers["webhook-signature"]) and hmac.compare_digest(
-            md5, request.headers["x-ecaspsplus-signature"]
-        )
+        shown = {name: value for name, value in received.body.items() if name not in ("type", "botcode", "seq", "time")}
+        self._say(f"← callback {received.body['type']}: {json.dumps(shown, ensure_ascii=False)}")
+        if isinstance(received.callback, QrCode):
+            self._say(f"  open {received.callback.qrcode} and confirm, as a phone would that scans the code")
+        return Response(ACKNOWLEDGEMENT, media_type="application/json")
 
 
 async def set_up(gateway: Gateway, url: str, receiver: DemoReceiver) -> None:

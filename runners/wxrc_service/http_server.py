@@ -216,8 +216,9 @@ class LimitedProtocol(HttpToolsProtocol):
     def _feed(self, piece: bytes) -> None:
         try:
             self.parser.feed_data(piece)
-        except httptools.HttpParserUpgrade:
-            pass  # there is nothing to upgrade to: it is a request like any other
+        except httptools.HttpParserUpgrade as upgrade:
+            self._feed_plain(piece[upgrade.args[0] :])
+            return
         except httptools.HttpParserError:
             if self._excess:
                 self._refuse_head()
@@ -228,6 +229,26 @@ class LimitedProtocol(HttpToolsProtocol):
             self._gap += len(piece)
             if self._gap > self.limits.head_bytes + _PIECE:
                 self._refuse_head()
+
+    def _feed_plain(self, rest: bytes) -> None:
+        """Parse a request again without its wish to upgrade: there is nothing to upgrade to, it is a request like any other.
+
+        The parser takes what follows such a head for another protocol, and would lose the body. Java's own client asks for `h2c`.
+        """
+        method = self.parser.get_method()
+        if method == b"CONNECT":
+            self._refuse(400, Code.HEAD_ILLEGAL, "not http")
+            return
+        version = self.parser.get_http_version().encode()
+        kept = [header for header in self.headers if header[0] not in (b"connection", b"upgrade")]
+        head = b"%b %b HTTP/%b\r\n%b\r\n" % (
+            method,
+            self.url,
+            version,
+            b"".join([b"%b: %b\r\n" % each for each in kept]),
+        )
+        self.parser = httptools.HttpRequestParser(self)
+        self._feed(head + rest)
 
     def on_message_begin(self) -> None:
         """Begin a request."""
@@ -249,6 +270,8 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Start answering: the head is complete."""
+        if self.parser.should_upgrade():
+            return  # it is parsed again
         if self._gap > self.limits.head_bytes - 2 * _PIECE:
             size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
             if size > self.limits.head_bytes:
@@ -266,6 +289,8 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """End a request: from here on it is we who take time."""
+        if self.parser.should_upgrade():
+            return
         self._in_body = False
         super().on_message_complete()
         if self.cycle.response_complete:

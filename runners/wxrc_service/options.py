@@ -57,6 +57,8 @@ data_option = click.option(
     help="The data directory.",
 )
 
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
 
 def _public_url(context: click.Context, parameter: click.Parameter, value: str) -> str:
     if value and not (value.startswith(("http://", "https://")) and urlsplit(value).hostname):

@@ -14,7 +14,9 @@ from starlette.routing import BaseRoute
 
 from wxrc_core.errors import WxrcError
 from wxrc_gateway import Gateway, NotEntered
+from wxrc_gateway.restore import check_finished
 from wxrc_service import descriptors
+from wxrc_service.admin_api import admin_mount
 from wxrc_service.app import wxrc_app
 from wxrc_service.connections import Limits
 from wxrc_service.data import DataDir, opened_world
@@ -86,6 +88,8 @@ async def service(settings: Settings) -> AsyncIterator[tuple[Gateway, str]]:
         url = settings.public_url.rstrip("/") or f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
         with settings.data.held(url), ExitStack() as stack:
             world = None if settings.simulator is False else stack.enter_context(opened_world(settings.data.world))
+            async with SqliteStore(settings.data.log) as store:
+                await check_finished(store.vault)
             gateway = Gateway(
                 store=SqliteStore(settings.data.log),
                 puppets=await kinds(world),
@@ -106,7 +110,7 @@ async def service(settings: Settings) -> AsyncIterator[tuple[Gateway, str]]:
                 simulator=world,
                 simulator_hosts=settings.simulator_hosts,
                 simulator_when=simulates,
-                extra=settings.extra,
+                extra=(admin_mount(gateway), *settings.extra),
             )
             server = Server(app, settings.limits)
             async with anyio.create_task_group() as tasks:

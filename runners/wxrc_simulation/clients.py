@@ -80,6 +80,7 @@ class Clients:
             invoked=self._now(),
             replica=replica.process.name,
             text=item.text if interface in SENDING and not item.odd else "",
+            key=self.keys.get(item.chid, ""),
         )
         self._run.calls.append(call)
         if chance.strikes("request lost"):
@@ -88,7 +89,7 @@ class Clients:
         await asyncio.sleep(chance.seconds(0.0, 0.01))
         answered: asyncio.Future[dict[str, Any] | None] = self._loop.create_future()
         gone = asyncio.Event()
-        work = self._embedded(item, replica, answered) if expires else self._http(item, replica, answered, gone)
+        work = self._embedded(item, replica, answered) if expires else self._http(item, number, replica, answered, gone)
         self._loop.spawn(work, replica.process)
         leaves = item.leaves_after / 1000 if item.leaves_after and self._faults.on else None
         done, _ = await asyncio.wait([answered], timeout=leaves or GIVE_UP_S)
@@ -122,10 +123,17 @@ class Clients:
     # -- by HTTP ----------------------------------------------------------------------------------------------------------------
 
     async def _http(
-        self, item: Ask, replica: Replica, answered: "asyncio.Future[dict[str, Any] | None]", gone: asyncio.Event
+        self,
+        item: Ask,
+        number: int,
+        replica: Replica,
+        answered: "asyncio.Future[dict[str, Any] | None]",
+        gone: asyncio.Event,
     ) -> None:
         """Call the HTTP application of a replica; runs in its process."""
-        path, headers, body = self._request(item)
+        path, headers, body = self._request(item, self._run.calls[number].key)
+        assert replica.store is not None
+        self._note(number, known=replica.store.folded)
         begun = False
         status, parts = 0, bytearray()
 
@@ -144,7 +152,9 @@ class Clients:
                 return
             parts.extend(message.get("body", b""))
             if not message.get("more_body") and not answered.done():
-                answered.set_result(_answer(status, bytes(parts)) | {"log_end": self._log_end()})
+                answered.set_result(
+                    _answer(status, bytes(parts)) | {"log_end": self._log_end(), "given_at": self._now()}
+                )
 
         scope = {
             "type": "http",
@@ -160,7 +170,7 @@ class Clients:
         if not answered.done():
             answered.set_result(None)
 
-    def _request(self, item: Ask) -> tuple[str, dict[str, str], bytes]:
+    def _request(self, item: Ask, right_key: str) -> tuple[str, dict[str, str], bytes]:
         interface, odd = item.interface.partition(" ")[0], item.odd
         head: dict[str, Any] = {
             "chid": item.chid,
@@ -197,7 +207,7 @@ class Clients:
         raw = json.dumps({"reqHead": head, "reqBody": body}, ensure_ascii=False).encode()
         if odd == "broken json":
             raw = raw[:-3]
-        key = self.keys[item.chid] if odd != "wrong key" else "not the key of this channel"
+        key = right_key if odd != "wrong key" else "not the key of this channel"
         headers = {
             "content-type": "application/json",
             "x-ecaspsplus-signaturetype": "HMAC-SHA256",

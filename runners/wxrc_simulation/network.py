@@ -30,14 +30,14 @@ class Receiver:
 
     Attributes:
         chid: The channel.
-        key: Its KEY.
-        webhook_secret: Its webhook secret.
+        keys: The KEYs that it was given.
+        webhook_secrets: The webhook secrets that it was given.
         mood: How it fails now; empty = it does not.
     """
 
     chid: str
-    key: str = ""
-    webhook_secret: str = ""
+    keys: list[str] = field(factory=list)
+    webhook_secrets: list[str] = field(factory=list)
     mood: str = ""
     hosts: dict[str, None] = field(factory=dict)
 
@@ -135,7 +135,7 @@ class Connection(httpcore.AsyncNetworkStream):
         receiver, mood = self._receiver, self._receiver.mood
         fields = parse_qs(self._body.decode(), keep_blank_values=True, strict_parsing=False)
         head, body = fields.get("reqHead", [""])[0], fields.get("reqBody", ["{}"])[0]
-        genuine = self._genuine(head + body)
+        signers = self._signers(head + body)
         status, answer, headers, delay = 200, b'{"result":"success"}', {}, 0.0
         if mood == "slow":
             delay = self._network.chance.seconds(0.5, 7.0)
@@ -162,10 +162,11 @@ class Connection(httpcore.AsyncNetworkStream):
                 f"http://{self._host}/",
                 self._headers.get("webhook-id", ""),
                 json.loads(body),
-                genuine,
+                bool(signers),
                 False,  # noted when the answer is on its way
                 0 if mood in ("closes", "refuses", "silent") else status,
                 len(self._network.run.store._data.log),
+                signers,
             )
         )
         if mood == "silent":
@@ -207,10 +208,15 @@ class Connection(httpcore.AsyncNetworkStream):
         """Say that the connection can still be used, or that it cannot."""
         return self._closed if info == "is_readable" else None
 
-    def _genuine(self, text: str) -> bool:
+    def _signers(self, text: str) -> tuple[str, ...]:
+        """Return the KEY and the webhook secrets that signed this callback; none where a signature is wrong, or there is none."""
         receiver, headers = self._receiver, self._headers
         signed = f"{headers.get('webhook-id')}.{headers.get('webhook-timestamp')}.".encode() + self._body
-        secret = base64.b64decode(receiver.webhook_secret.removeprefix("whsec_"))
-        standard = "v1," + base64.b64encode(hmac.digest(secret, signed, "sha256")).decode()
-        md5 = hashlib.md5((text + receiver.key).encode(), usedforsecurity=False).hexdigest()
-        return standard == headers.get("webhook-signature") and md5 == headers.get("x-ecaspsplus-signature")
+        standard: dict[str, str] = {}
+        for secret in receiver.webhook_secrets:
+            raw = base64.b64decode(secret.removeprefix("whsec_"))
+            standard["v1," + base64.b64encode(hmac.digest(raw, signed, "sha256")).decode()] = secret
+        md5 = {hashlib.md5((text + key).encode(), usedforsecurity=False).hexdigest(): key for key in receiver.keys}
+        found = [md5.get(headers.get("x-ecaspsplus-signature", ""))]
+        found += [standard.get(each) for each in headers.get("webhook-signature", "").split(" ")]
+        return tuple(each for each in found if each) if all(found) else ()

@@ -87,6 +87,16 @@ PLANTS = (
     Plant("any txcode is a new one", "wxrc_http.call", "return stream_name(self.head.chid, self.day, self.head.txcode)", "return stream_name(self.head.chid, self.day, f\"{self.head.txcode}-{self.now}\")"),
     Plant("the digest forgets the room", "wxrc_http.call", "return digest(self.interface, self.head.botcode, self.body)", "return digest(self.interface, self.head.botcode, sorted(self.body))"),
     Plant("a client that goes is not noticed", "wxrc_http.disconnect", "            tasks.cancel_scope.cancel()\n\n        tasks.start_soon(watch)", "            pass\n\n        tasks.start_soon(watch)"),
+    # -- channels
+    Plant("suspension is not looked at", "wxrc_http.admission", "        if channel.suspended is not None:\n", "        if False:\n"),
+    Plant("a quota has no end", "wxrc_http.admission", "        if settings.requests_per_minute:\n", "        if False:\n"),
+    Plant("a KEY that was ended stays valid", "wxrc_core.channel", "            return replace(channel, key_ids=_without(channel.key_ids, key_id))\n", "            return channel\n"),
+    Plant("a grant that was taken back stays", "wxrc_core.channel", "return replace(channel, grants={code: each for code, each in channel.grants.items() if code != botcode})", "return channel"),
+    Plant("a revoked channel is still told", "wxrc_core.view", "            self._grants.get(event.botcode, {}).pop(chid, None)\n", "            pass\n"),
+    Plant("callbacks are signed with the newest KEY", _CALLBACKS, "(await runtime.secrets.keys(channel))[-1]", "(await runtime.secrets.keys(channel))[0]"),
+    Plant("one webhook secret signs", _CALLBACKS, "tuple(await runtime.secrets.webhook_secrets(channel))", "tuple(await runtime.secrets.webhook_secrets(channel))[:1]"),
+    Plant("removal cancels no message", "wxrc_core.bot_world", "            yield Decide(stream, message.Cancel(at=now.wall))\n", "            pass\n"),
+    Plant("removal cancels no callback", "wxrc_core.delivery_queue", "                self._cancelled.update((item.stream, None) for item in queue.items.values())\n", "                pass\n"),
     # -- the core
     Plant("in doubt is resent without permission", "wxrc_core.message", 'resend = (resend or message.queued.on_doubt == "resend") and', "resend = True and"),
     Plant("accepted without a receipt is sent", "wxrc_core.message", "if isinstance(outcome, Accepted) and outcome.receipt:", "if isinstance(outcome, Accepted):"),

@@ -11,6 +11,7 @@ from attrs import frozen
 from wxrc_core import bot, delivery, inbound, message
 from wxrc_core.delivery import (
     DeliveryAnswered,
+    DeliveryCancelled,
     DeliveryDelivered,
     DeliveryDue,
     DeliveryExpired,
@@ -169,6 +170,9 @@ def _ends(facts: Facts, expected: Mapping[str, Notice]) -> Iterator[str]:
                     yield f"{stream} ({due.kind}) is called superseded, and nothing newer was to be told"
             case DeliveryGivenUp():
                 yield from _given_up(facts, stream, history)
+            case DeliveryCancelled():
+                if not 0 < facts.removed_at(due.chid) < last.position:
+                    yield f"{stream} is called cancelled, and its channel was not removed"
             case _:
                 if facts.run.quiet:
                     yield f"{stream} has not ended"

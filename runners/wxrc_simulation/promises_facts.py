@@ -257,8 +257,13 @@ class Facts:
             for recorded in history:
                 if recorded.position > position:
                     break
-                if isinstance(recorded.event, channel.BotGranted) and recorded.event.botcode == botcode:
-                    granted = recorded.event
+                match recorded.event:
+                    case channel.BotGranted(botcode=known) if known == botcode:
+                        granted = recorded.event
+                    case channel.BotRevoked(botcode=known) if known == botcode:
+                        granted = None
+                    case channel.ChannelRemoved():
+                        granted = None
             if granted is not None and self.callback_url(chid, position):
                 yield chid, granted
 
@@ -270,7 +275,19 @@ class Facts:
                 break
             if isinstance(recorded.event, channel.ChannelAdded | channel.CallbackMoved):
                 url = recorded.event.callback_url
+            elif isinstance(recorded.event, channel.ChannelRemoved):
+                url = ""
         return url
+
+    def channel_events(self, chid: str) -> list[tuple[int, channel.ChannelEvent]]:
+        """Return the events of a channel with their positions; none where there is no such channel."""
+        history = self._channels.get(chid, [])
+        return [(each.position, each.event) for each in history if isinstance(each.event, channel.ChannelEvent)]
+
+    def removed_at(self, chid: str) -> int:
+        """Return the position at which a channel was removed; 0 = it was not."""
+        events = self.channel_events(chid)
+        return next((position for position, event in events if isinstance(event, channel.ChannelRemoved)), 0)
 
     # -- permission -------------------------------------------------------------------------------------------------------------
 
@@ -280,7 +297,7 @@ class Facts:
 
     def by_operator(self, each: MessageFacts) -> bool:
         """Return whether an operator decided about this message."""
-        return bool({each.stream, str(each.msgid)} & (self.run.resends | self.run.given_up))
+        return bool({each.stream, str(each.msgid)} & (self.run.resends | self.run.given_up | self.run.vouched))
 
     @cached_property
     def operations(self) -> Counter[int]:

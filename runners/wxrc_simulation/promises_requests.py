@@ -40,9 +40,8 @@ def check_1(facts: Facts) -> Iterator[str]:
             elif call.interface in SENDING and call.msgid != history[0].position:
                 yield f"{stream} was answered msgid {call.msgid} and has {history[0].position}"
     for call in facts.run.calls:
-        odd = call.content.rpartition("|")[2]
-        if call.rtcode == ACCEPTED and odd in REFUSED:
-            yield f"call {call.number}: a request that must be refused ({odd}) was answered 0"
+        if call.rtcode == ACCEPTED and call.odd in REFUSED:
+            yield f"call {call.number}: a request that must be refused ({call.odd}) was answered 0"
         if call.rtcode == ACCEPTED and call.interface == "msgCancel" and call.send_reason != "cancelled":
             yield f"call {call.number}: a cancelled message was answered with {call.send_status} {call.send_reason}"
     chids = {call.chid for call in facts.run.calls}

@@ -77,7 +77,9 @@ def _late_hand_over(facts: Facts, each: MessageFacts, claim: Recorded) -> Iterat
 
 
 def check_7(facts: Facts) -> Iterator[str]:
-    """Check that `sent` stands on a receipt that WeChat gave for this message, and that nothing that arrived is called not sent."""
+    """Check that `sent` stands on a receipt that WeChat gave for this message, or on an operator's word about a doubt, and that
+    nothing that arrived is called not sent.
+    """
     for msgid, each in facts.messages.items():
         if facts.arrivals.get(msgid) and each.state in FINAL - {"sent"} and not facts.by_operator(each):
             yield f"message {msgid} is called {each.state} and has arrived"
@@ -87,7 +89,10 @@ def check_7(facts: Facts) -> Iterator[str]:
                 yield from _there(facts, each)
             if not isinstance(event, message.MessageSent):
                 continue
-            if facts.run.receipts.get(event.receipt) != msgid:
+            if event.by and not event.receipt and each.stream in facts.run.vouched:
+                if each.state_at(recorded.position - 1) != "in_doubt":
+                    yield f"message {msgid} is called sent by an operator and was not in doubt"
+            elif facts.run.receipts.get(event.receipt) != msgid:
                 yield f"message {msgid} is called sent on '{event.receipt}', which is no receipt for it"
             elif not any(
                 arrival.at <= facts.durable_at(recorded.position) for arrival in facts.arrivals.get(msgid, ())

@@ -132,6 +132,7 @@ class Received:
         acknowledged: The receiver acknowledged it, and the answer was sent.
         status: The HTTP status of the answer; 0 = none was given.
         log_end: Where the shared log ended when it arrived.
+        signers: The KEY and the webhook secrets that signed it.
     """
 
     at: int
@@ -143,6 +144,7 @@ class Received:
     acknowledged: bool
     status: int
     log_end: int = 0
+    signers: tuple[str, ...] = ()
 
 
 @frozen
@@ -170,6 +172,9 @@ class Call:
         given: The replica gave this answer, whether it arrived or not.
         text: What is to be sent, as in `HandOver`; empty = it is no message.
         log_end: Where the shared log ended when the replica gave the answer.
+        given_at: When it gave it.
+        key: The KEY that signed it.
+        known: Up to where the replica had folded the log, for certain, when the request reached it.
     """
 
     number: int
@@ -192,6 +197,14 @@ class Call:
     given: bool = False
     text: str = ""
     log_end: int = 0
+    given_at: int = 0
+    key: str = ""
+    known: int = 0
+
+    @property
+    def odd(self) -> str:
+        """What makes it a request that must be refused; empty = nothing."""
+        return self.content.rpartition("|")[2]
 
 
 @frozen
@@ -257,6 +270,7 @@ class Run:
         calls: Requests of clients.
         resends: Numbers of the messages that an operator had sent again, by stream or msgid.
         given_up: Streams of messages in doubt that an operator said had failed.
+        vouched: Streams of messages in doubt that an operator said had arrived.
         cancelled: Streams of messages that an operator tried to cancel.
         channels: Callback URLs.
         grants: Grants.
@@ -273,6 +287,8 @@ class Run:
         store: The shared store.
         log_lines: What the gateway logged.
         secrets: KEYs and webhook secrets, which no log line may have.
+        operators: The names of those who changed something.
+        made: The KEY or webhook secret that each operator made who is named so in the log; those of the set-up by channel and kind.
         escaped: Exceptions that came out of a gateway.
         trace: What happened, in order.
         quiet: It came to rest after the faults were over.
@@ -297,6 +313,7 @@ class Run:
     calls: list[Call] = field(factory=list)
     resends: set[str] = field(factory=set)
     given_up: set[str] = field(factory=set)
+    vouched: set[str] = field(factory=set)
     cancelled: set[str] = field(factory=set)
     channels: list[ChannelFact] = field(factory=list)
     grants: list[GrantFact] = field(factory=list)
@@ -313,6 +330,8 @@ class Run:
     store: Any = None
     log_lines: list[str] = field(factory=list)
     secrets: list[str] = field(factory=list)
+    made: dict[str, str] = field(factory=dict)
+    operators: set[str] = field(factory=set)
     escaped: list[str] = field(factory=list)
     trace: list[str] = field(factory=list)
     quiet: bool = False

@@ -13,77 +13,14 @@ import msgspec
 from msgspec import Struct
 
 from wxrc_simulation import contents
+from wxrc_simulation.kinds import AT_THE_DOOR as AT_THE_DOOR
+from wxrc_simulation.kinds import MOODS as MOODS
+from wxrc_simulation.kinds import RATES as RATES
+from wxrc_simulation.kinds import STRIKES as STRIKES
+from wxrc_simulation.kinds import TOPICS as TOPICS
 
 UNLENT = "unlent"
 """A bot that no channel may use."""
-
-TOPICS = ("客服一群", "客服二群", "Ops 🚨", "老板群")
-
-RATES: dict[str, float] = {
-    # per try of a request
-    "request lost": 0.2,
-    "answer lost": 0.3,
-    # per append, read and call of the vault, of each replica
-    "append refused": 0.05,
-    "append unknown": 0.05,
-    "append slow": 0.05,
-    "read fails": 0.03,
-    "read slow": 0.05,
-    "vault fails": 0.1,
-    "heartbeat fails": 0.2,
-    "follower lags": 0.1,
-    # per run of a client
-    "client cannot start": 0.3,
-    "client raises": 0.2,
-    "login refused": 0.2,
-    "digits wanted": 0.5,
-    "not scanned": 0.3,
-    "another account": 0.3,
-    "rooms come late": 0.5,
-    "rooms incomplete": 0.3,
-    "nonsense report": 0.2,
-    "link drops": 0.4,
-    # per hand-over
-    "not connected": 0.2,
-    "refused for now": 0.3,
-    "refused": 0.1,
-    "rejected": 0.1,
-    "lost on the way": 0.15,
-    "no answer": 0.2,
-    "hangs": 0.1,
-    "no receipt": 0.15,
-    "nonsense outcome": 0.15,
-    "raises": 0.15,
-    "late receipt": 0.8,
-    # per image that is fetched, per call of the media
-    "image slow": 0.3,
-    "image server fails": 0.4,
-    "media fail": 0.2,
-    # per person who types digits
-    "wrong digits": 0.6,
-    # per inbound message
-    "told twice": 0.5,
-}
-"""Every kind of fault that strikes by chance, and how likely it is where it is worst."""
-
-MOODS = (
-    "slow",
-    "error",
-    "refuses",
-    "garbage",
-    "unacknowledged",
-    "retry later",
-    "drip",
-    "gone",
-    "closes",
-    "redirect",
-    "silent",
-)
-"""How a receiver may fail."""
-
-
-STRIKES = ("crash", "pause", "step", "cut off", "leave", "stall", "deaf")
-"""What may happen to a replica. `stall`: what it writes next arrives long after its sender was cut off; `deaf`: its heartbeats fail."""
 
 
 class Event(Struct, frozen=True, tag_field="what", array_like=False):
@@ -117,7 +54,7 @@ class Ask(Event, frozen=True, tag="ask"):
 
 
 class Operate(Event, frozen=True, tag="operate"):
-    """An operator does something: `grant`, `channel`, `move`, `cancel`, `resend`, `fail`, `bot`."""
+    """An operator does something: `grant`, `channel`, `move`, `cancel`, `resend`, `fail`, `bot`, or one of `AT_THE_DOOR`."""
 
     action: str
     chid: str = ""
@@ -249,7 +186,7 @@ def draw(seed: int) -> Schedule:
     rates = {
         name: round(worst * random.random(), 4) for name, worst in RATES.items() if not calm and random.random() < 0.4
     }
-    items = list(_items(random, length, replicas, bots, channels))
+    items = [*_items(random, length, replicas, bots, channels), *_at_the_door(seed, length, channels)]
     return Schedule(
         seed=seed,
         replicas=replicas,
@@ -261,6 +198,23 @@ def draw(seed: int) -> Schedule:
         length=length,
         items=tuple(sorted(items, key=lambda item: item.at)),
     )
+
+
+def _at_the_door(seed: int, length: int, channels: tuple[ChannelPlan, ...]) -> Iterator[Item]:
+    """Give out changes of what channels may do. The first channel is never removed: somebody has to log the bots in again."""
+    random = Random(f"door {seed}")  # noqa: S311 - a source of its own, so that it changes nothing else of the plan
+    if random.random() < 0.6:
+        return
+    for number in range(random.choice((1, 2, 3, 5))):
+        action = random.choice(AT_THE_DOOR)
+        channel = channels[-1] if action == "remove" else random.choice(channels)
+        if action == "remove" and len(channels) == 1:
+            continue
+        bot = random.choice(channel.grants)[0] if channel.grants else ""
+        if action != "revoke" or bot:
+            yield Operate(
+                int(random.random() * length), action, channel.chid, bot, f"door{number}", str(random.randrange(1000))
+            )
 
 
 ODD = (
@@ -334,7 +288,7 @@ def _items(
             f"q{number}",
         )
     for _ in range(random.choice((0, 0, 1, 1, 2))):
-        action = random.choice(("grant", "channel", "move", "move", "cancel", "resend", "resend", "fail", "bot"))
+        action = random.choice(("grant", "channel", "move", "move", "cancel", "resend", "confirm", "fail", "bot"))
         bot = random.choice(bots)
         yield Operate(
             sometime(),

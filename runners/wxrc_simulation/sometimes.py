@@ -6,7 +6,7 @@ from wxrc_core import bot, delivery, message
 from wxrc_core.delivery import DeliveryDue
 from wxrc_core.table import Table
 from wxrc_simulation.records import Run
-from wxrc_simulation.schedule import MOODS, RATES, STRIKES
+from wxrc_simulation.schedule import AT_THE_DOOR, MOODS, RATES, STRIKES
 
 TABLES: dict[str, Table] = {"bot": bot.TABLE, "delivery": delivery.TABLE, "message": message.TABLE}  # type: ignore[type-arg]
 
@@ -30,7 +30,10 @@ STATUSES = (
 """How a message may stand: sendStatus and sendReason."""
 
 WECHAT = ("kick", "drop", "rename", "dissolve", "found", "speak", "sign out", "unfriend", "remark")
-OPERATORS = ("grant", "channel", "move", "cancel", "resend", "fail", "bot")
+OPERATORS = ("grant", "channel", "move", "cancel", "resend", "confirm", "fail", "bot", *AT_THE_DOOR)
+
+DOOR = ("13", "21", "22 429")
+"""How a right request may be turned away because of what an operator has changed: code, and the HTTP status where it is not 200."""
 
 
 def wanted() -> set[str]:
@@ -48,6 +51,7 @@ def wanted() -> set[str]:
         | {f"fault: {name}" for name in (*RATES, *STRIKES, *WECHAT)}
         | {f"fault: receiver {mood}" for mood in MOODS}
         | {f"fault: operator {action}" for action in OPERATORS}
+        | {f"turned away: {code}" for code in DOOR}
         | {f"arrived: {content} to {peer}" for content in ("text", "card", "image") for peer in ("room", "person")}
         | {
             "takeover",
@@ -94,6 +98,8 @@ class Coverage:
         for call in run.calls:
             if call.rtcode:
                 self.seen.add(f"code {call.rtcode}")
+                if not call.odd:
+                    self.seen.add(f"turned away: {call.rtcode}{f' {call.status}' if call.status != 200 else ''}")
             if call.send_status:
                 self.seen.add(f"sendStatus {call.send_status} {call.send_reason}".strip())
         for received in run.received:

@@ -40,6 +40,11 @@ class FaultyVault:
         self._fail()
         await self._inner.delete(name)
 
+    async def names(self) -> Sequence[str]:
+        """See `Vault.names`."""
+        self._fail()
+        return await self._inner.names()
+
     def _fail(self) -> None:
         if self._chance.strikes("vault fails"):
             raise StoreError("the vault is unavailable")
@@ -85,6 +90,7 @@ class FaultyStore:
     Attributes:
         cut_off: Nothing gets through.
         deaf: Heartbeats do not get through.
+        folded: Up to where its user has folded the log: it asks for what follows.
         stall: (seconds, kind): the next fenced append, or claim, takes so long, and its sender is cut off meanwhile; None = nothing.
         vault: The vault.
     """
@@ -101,6 +107,7 @@ class FaultyStore:
         self.deaf = False
         self.stall: tuple[float, str] | None = None
         self._read_to = 0
+        self.folded = 0
         self.vault = FaultyVault(inner.vault, chance)
         self._inner, self._shared, self._loop, self._chance, self._appended = inner, shared, loop, chance, appended
 
@@ -186,6 +193,7 @@ class FaultyStore:
 
     async def read_all(self, after: int = 0, limit: int = 1000) -> Sequence[Recorded]:
         """See `Store.read_all`; it may be late."""
+        self.folded = max(self.folded, after)
         if self._chance.strikes("follower lags"):
             await anyio.sleep(self._chance.seconds(0.1, 5.0))
         page = await self._reading(lambda: self._inner.read_all(after, limit))
@@ -262,6 +270,11 @@ class FaultyStore:
         """See `Store.forget`."""
         self._check()
         return await self._inner.forget(streams)
+
+    async def restore(self, records: Sequence[Recorded]) -> None:
+        """See `Store.restore`."""
+        self._check()
+        await self._inner.restore(records)
 
     async def told_to(self) -> int:
         """See `Store.told_to`."""

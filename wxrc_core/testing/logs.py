@@ -9,7 +9,7 @@ Every log is one that the core wrote: each event was decided, in a world that ha
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 import attrs
 from hypothesis import strategies as st
@@ -187,8 +187,7 @@ def _end_by_hand(draw: st.DrawFn, told: Story, botcode: str, chid: str, number: 
     assert isinstance(state, message.Message)
     if state.state is MessageState.IN_DOUBT:
         by_hand: list[message.Command] = [
-            message.Resend(at=told.wall),
-            message.Fail(at=told.wall, reason="failed", detail="written off"),
+            message.Resolve(at=told.wall, verdict=verdict, by="ops") for verdict in get_args(message.Verdict)
         ]
         told.do(first.stream, draw(st.sampled_from(by_hand)))
     elif state.attempt:

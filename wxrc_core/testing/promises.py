@@ -181,10 +181,14 @@ def check_6(evidence: Evidence) -> Iterator[str]:
 
 
 def check_7(evidence: Evidence) -> Iterator[str]:
-    """Check that `sent` is said only with a receipt."""
+    """Check that `sent` is said only with a receipt, or by an operator of a message in doubt."""
     for stream, history in evidence.messages():
-        if any(isinstance(recorded.event, message.MessageSent) and not recorded.event.receipt for recorded in history):
-            yield f"{stream} is called sent without a receipt"
+        for before, recorded in pairwise(history):
+            event = recorded.event
+            if not isinstance(event, message.MessageSent) or event.receipt:
+                continue
+            if not (event.by and isinstance(before.event, message.MessageInDoubt)):
+                yield f"{stream} is called sent without a receipt"
 
 
 def check_8(evidence: Evidence) -> Iterator[str]:

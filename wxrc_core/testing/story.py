@@ -159,15 +159,19 @@ class Story(LogStory):
     def grant(self, chid: str = CHID, botcode: str = BOTCODE, **terms: str) -> list[Wake]:
         """Let a channel use a bot; `terms` are fields of `channel.BotGranted`."""
         granted = channel.BotGranted(at=self.wall, botcode=botcode, **terms)  # type: ignore[arg-type]
-        return self.do(channel.stream_name(chid), channel.Grant(granted))
+        return self.do(channel.stream_name(chid), channel.Alter((granted,)))
 
     def move_callback(self, url: str, chid: str = CHID) -> list[Wake]:
         """Have a channel's callbacks go elsewhere; what is known of its receiver no longer counts."""
         wakes = self.do(
-            channel.stream_name(chid), channel.MoveCallback(channel.CallbackMoved(at=self.wall, callback_url=url))
+            channel.stream_name(chid), channel.Alter((channel.CallbackMoved(at=self.wall, callback_url=url),))
         )
         self.endpoint(chid).moved()
         return wakes
+
+    def alter(self, *changes: channel.Change, chid: str = CHID) -> list[Wake]:
+        """Change a channel."""
+        return self.do(channel.stream_name(chid), channel.Alter(changes))
 
     # -- what is asked and reported ---------------------------------------------------------------------------------------------
 
