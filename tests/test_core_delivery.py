@@ -183,7 +183,9 @@ def test_replaying(end: tuple[DeliveryEvent, ...], then: tuple[DeliveryEvent, ..
     assert NOTHING == (delivery.decide(after, when) if then else NOTHING)
     if then:
         assert delivery.Delivery(DeliveryState.DUE, 9_000, "ch", "b", "sendStatus") == after
-        assert delivery.evolve(None, REPLAYED) == after, "the fold of a replica that has forgotten the delivery is the same"
-        assert (delivery.DeliveryPostponed(at=9_100, attempt=1, reason="HTTP 500", not_before=9_100),) == delivery.decide(
-            after, failure(9_100)
+        assert delivery.evolve(None, REPLAYED) == after, (
+            "the fold of a replica that has forgotten the delivery is the same"
         )
+        assert (
+            delivery.DeliveryPostponed(at=9_100, attempt=1, reason="HTTP 500", not_before=9_100),
+        ) == delivery.decide(after, failure(9_100))

@@ -30,6 +30,7 @@ from wxrc_gateway._runtime import Runtime
 from wxrc_gateway._secrets import Secrets, refuse_weak_secrets
 from wxrc_gateway._snapshots import WORTHWHILE, Snapshots
 from wxrc_gateway.admin import SYSTEM_CHANCE, PuppetKind, token_hex
+from wxrc_gateway.callbacks import CallbackDesk
 from wxrc_http.port import MessageRecord
 from wxrc_store.memory import MemoryVault
 from wxrc_store.port import Store, Vault
@@ -43,6 +44,9 @@ class Gateway(Administration):
     """Runs bots on a store. An async context manager: inside it bots log in, messages go out, callbacks are posted.
 
     Several gateways may share a store. Each follows the log and takes requests; the bots of a shard are run by the one that owns it.
+
+    Attributes:
+        callbacks: How callbacks stand, and what an operator does about them; there inside the context.
     """
 
     def __init__(
@@ -134,6 +138,7 @@ class Gateway(Administration):
                 public_url=self.public_url,
                 send_limit_s=self._options.send_limit_s,
             )
+            self.callbacks = CallbackDesk(self._runtime, self._options.passive)
             await self._runtime.ledger.replay()
             if not self._options.passive:
                 await refuse_weak_secrets(self.view, self._runtime.secrets)
