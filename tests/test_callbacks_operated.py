@@ -16,6 +16,7 @@ from wxrc_core.testing.scripted import ScriptedClient
 from wxrc_gateway import Gateway, PuppetKind
 from wxrc_gateway.callbacks import Selection
 from wxrc_simulation.fixture import Virtual
+from wxrc_store import MemoryStore
 from wxrc_webhook import Acknowledged, CallbackRequest, Failed
 
 HOUR, DAY = 3_600, 86_400
@@ -44,7 +45,8 @@ class Away:
 
 @pytest.fixture
 def away(virtual: Virtual) -> Away:
-    """A receiver that is there."""
+    """A receiver that is there. Memberships last for an hour: days pass in seconds where nobody renews one all the time."""
+    virtual.store = MemoryStore(shards=4, lifetime=3_600)
     return Away(virtual)
 
 
@@ -80,8 +82,8 @@ async def ends(gateway: Gateway, number_of: int = 1) -> None:
             room_topic="一群",
             text=f"{number}",
         )
-        await gateway.queue(message.stream_name("crm", "20260101", queued.txcode), queued, 0)
-    await until(lambda: not gateway.world.messages, 600)
+        msgid, _ = await gateway.queue(message.stream_name("crm", "20260101", queued.txcode), queued, 0)
+    await until(lambda: gateway.world.position > msgid and not gateway.world.messages, 600)
 
 
 async def events_of(gateway: Gateway, kind: type) -> Sequence[Any]:

@@ -45,7 +45,7 @@ class Ask(Event, frozen=True, tag="ask"):
 
 
 class Operate(Event, frozen=True, tag="operate"):
-    """An operator does something: `grant`, `channel`, `move`, `cancel`, `resend`, `fail`, `bot`, or one of `AT_THE_DOOR`."""
+    """An operator does something: `grant`, `channel`, `move`, `cancel`, `resend`, `fail`, `bot`, `retry`, `replay`, or one of `AT_THE_DOOR`."""
 
     action: str
     chid: str = ""
@@ -257,7 +257,22 @@ def _items(
         bot = random.choice(bots)
         yield Ask(sometime(), holder(bot.botcode), bot.botcode, random.choice(("botStatus", "roomList")), f"q{number}")
     for _ in range(random.choice((0, 0, 1, 1, 2))):
-        action = random.choice(("grant", "channel", "move", "move", "cancel", "resend", "confirm", "fail", "bot"))
+        action = random.choice(
+            (
+                "grant",
+                "channel",
+                "move",
+                "move",
+                "cancel",
+                "resend",
+                "confirm",
+                "fail",
+                "bot",
+                "retry",
+                "replay",
+                "replay",
+            )
+        )
         bot = random.choice(bots)
         yield Operate(
             sometime(),
