@@ -38,7 +38,10 @@ EXPIRY_MS = 1_000
 """How long one whose time is over waits for that to be recorded (ms)."""
 
 LIFETIME_MS = int(sum(delivery.SCHEDULE_S) * (1 + delivery.JITTER) * 1000) + 3_600_000
-"""The whole schedule, with jitter and an hour for the probes in between. A callback that has been due for longer is given up while its endpoint is down (ms, wall clock)."""
+"""The whole schedule, with jitter and an hour for the probes in between (ms, wall clock).
+
+A callback that has been due for longer is given up while its endpoint is down.
+"""
 
 LONG_DOWN_MS = 3_600_000
 """The endpoint must have been down for so long for that: neither one failure nor a clock that is set gives up anything (ms)."""

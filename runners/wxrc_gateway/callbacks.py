@@ -207,11 +207,10 @@ class CallbackDesk:
         """Return the dead letters, in the order in which they were given up. Reads the log from `selection.since` on."""
         ends = await self._ends(selection, (DeliveryGivenUp,))
         found = []
-        async for stream, history in self._histories(ends):
-            due = history[0].event
-            state, _ = aggregate.fold(history)
-            if isinstance(state, Delivery) and selection.has(stream, due.chid, due.botcode, due.at):
-                found.append(_dead_view(stream, state, due, history[-1].event))
+        async for stream, due, history in self._histories(ends):
+            end = history[-1].event
+            if isinstance(end, DeliveryGivenUp) and selection.has(stream, due.chid, due.botcode, due.at):
+                found.append(_dead_view(stream, due, end))
         return found
 
     # -- doing ------------------------------------------------------------------------------------------------------------------
@@ -268,8 +267,7 @@ class CallbackDesk:
         kinds = (DeliveryGivenUp, DeliveryDelivered, DeliveryExpired) if delivered else (DeliveryGivenUp,)
         steps: list[Decide] = []
         count = 0
-        async for stream, history in self._histories(await self._ends(selection, kinds)):
-            due = history[0].event
+        async for stream, due, history in self._histories(await self._ends(selection, kinds)):
             meant = selection.has(stream, due.chid, due.botcode, due.at) and due.kind != "qrCode"
             if meant and self._reachable(due.chid):
                 command = delivery.Replay(at=self._runtime.clock(), position=history[0].position, by=by)
@@ -317,11 +315,12 @@ class CallbackDesk:
                 high = middle
         return low
 
-    async def _histories(self, streams: Iterable[str]) -> AsyncIterator[tuple[str, list[Recorded]]]:
+    async def _histories(self, streams: Iterable[str]) -> AsyncIterator[tuple[str, DeliveryDue, list[Recorded]]]:
         for stream in streams:
             history = list(await self._runtime.store.read(stream))
-            if history and isinstance(history[0].event, DeliveryDue):
-                yield stream, history
+            due = history[0].event if history else None
+            if isinstance(due, DeliveryDue):
+                yield stream, due, history
 
     # -- channels ---------------------------------------------------------------------------------------------------------------
 
@@ -358,14 +357,14 @@ def _waiting_view(due: DueDelivery) -> CallbackView:
     )
 
 
-def _dead_view(stream: str, state: Delivery, due: DeliveryDue, end: DeliveryGivenUp) -> CallbackView:
+def _dead_view(stream: str, due: DeliveryDue, end: DeliveryGivenUp) -> CallbackView:
     return CallbackView(
         id=delivery.webhook_id(stream),
         seq=delivery.cause(stream),
         chid=due.chid,
         botcode=due.botcode,
         kind=due.kind,
-        state=state.state,
+        state=DeliveryState.DEAD,
         at=due.at,
         attempts=end.attempt,
         reason=end.reason,

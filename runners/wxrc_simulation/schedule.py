@@ -45,7 +45,9 @@ class Ask(Event, frozen=True, tag="ask"):
 
 
 class Operate(Event, frozen=True, tag="operate"):
-    """An operator does something: `grant`, `channel`, `move`, `cancel`, `resend`, `fail`, `bot`, `retry`, `replay`, or one of `AT_THE_DOOR`."""
+    """An operator does something: `grant`, `channel`, `move`, `cancel`, `resend`, `fail`, `bot`, `retry`, `replay`, or one of
+    `AT_THE_DOOR`.
+    """
 
     action: str
     chid: str = ""
