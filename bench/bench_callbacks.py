@@ -201,7 +201,7 @@ async def latency(port: int, *, dead: bool, rounds: int = 60) -> float:
                 begun = time.perf_counter()
                 written |= dict.fromkeys(await write(store, bots[:BOTS], number, 1), begun)
                 if dead:
-                    await write(store, bots[BOTS:], number * 10, 10)
+                    await write(store, bots[BOTS:], number, 1)
                 while not written.keys() <= watch.acknowledged.keys():
                     await anyio.sleep(0.002)
                 await anyio.sleep(0.05)

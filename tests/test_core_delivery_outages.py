@@ -168,6 +168,13 @@ def test_old_ones_are_given_up_where_the_receiver_stays_away(desk: Desk) -> None
     assert ["dead", "dead", "due"] == [desk.state(stream) for stream in (old, other, young)]
 
 
+def test_the_whole_schedule_is_used() -> None:
+    """However large the jitter, no callback is given up by its age before its last attempt."""
+    waits = [delivery.wait_ms(failures, None, 1.0) for failures in range(1, len(SCHEDULE_S) + 1)]
+
+    assert sum(waits) + len(waits) * 2 * UNTRIED_PROBE_MS < LIFETIME_MS
+
+
 def test_a_clock_that_is_set_gives_up_nothing(desk: Desk) -> None:
     """Neither the wall clock nor a short failure makes dead letters of what was due for a minute."""
     streams = desk.due(3)
