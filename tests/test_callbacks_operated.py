@@ -91,6 +91,7 @@ async def events_of(gateway: Gateway, kind: type) -> Sequence[Any]:
     return [each.event for each in await gateway.store.read_all(0, 10_000) if isinstance(each.event, kind)]
 
 
+@pytest.mark.wire("callback.order")
 def test_away_for_an_hour(virtual: Virtual, client: ScriptedClient, away: Away) -> None:
     """When it is back everything that is due comes within about a minute, in order, under the ids of the failed attempts."""
 
@@ -117,6 +118,7 @@ def test_away_for_an_hour(virtual: Virtual, client: ScriptedClient, away: Away) 
     virtual.run(flow)
 
 
+@pytest.mark.wire("callback.retries")
 def test_one_callback_follows_the_schedule(virtual: Virtual, client: ScriptedClient, away: Away) -> None:
     """At once, after 5 s, 5 min, 30 min, 2 h, 5 h, with jitter of a tenth at most."""
 
@@ -132,6 +134,7 @@ def test_one_callback_follows_the_schedule(virtual: Virtual, client: ScriptedCli
     virtual.run(flow)
 
 
+@pytest.mark.wire("callback.dead")
 def test_five_days_away(virtual: Virtual, client: ScriptedClient, away: Away, caplog: pytest.LogCaptureFixture) -> None:
     """After five days the URL is disabled, in the log and told; what waits is dead; `retry` and `replay` have all of it delivered."""
 
@@ -174,6 +177,7 @@ def test_five_days_away(virtual: Virtual, client: ScriptedClient, away: Away, ca
     assert 1 == said.count("its callback URL is used again")
 
 
+@pytest.mark.wire("callback.retries")
 def test_gone(virtual: Virtual, client: ScriptedClient, away: Away) -> None:
     """A 410 disables the URL at once, also for a gateway that starts later; another URL ends it."""
 
@@ -218,6 +222,7 @@ def test_health_on_every_gateway(virtual: Virtual, client: ScriptedClient, away:
     virtual.run(flow)
 
 
+@pytest.mark.wire("callback.dead")
 def test_replay(virtual: Virtual, client: ScriptedClient, away: Away) -> None:
     """One by its id, a range, or all; same ids, same texts, no new facts; what is due or a code is left alone."""
 

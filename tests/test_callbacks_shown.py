@@ -90,6 +90,7 @@ def test_a_selection_must_be_clear(data: Path, arguments: tuple[str, ...]) -> No
     assert 2 == run(data, "replay", *arguments).exit_code
 
 
+@pytest.mark.wire("callback.formats")
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_the_examples_of_the_formats(language: str) -> None:
     """The page about the wire shows one callback in the three formats as they are sent."""
