@@ -54,10 +54,13 @@ WORDS: dict[str, dict[str, str]] = {
             "post: one that was cut short by a crash is made again."
         ),
         "delivery.due": "It is to be posted, now or after a wait.",
-        "delivery.delivered": "The receiver acknowledged it. Final.",
-        "delivery.expired": "It was no longer worth telling (QR codes, what people say). Final.",
+        "delivery.delivered": "The receiver acknowledged it. An operator may have it replayed.",
+        "delivery.expired": "It was no longer worth telling (QR codes, what people say). An operator may have it replayed.",
         "delivery.superseded": "A newer notice of its kind about its bot has overtaken it (QR codes, bot status). Final.",
-        "delivery.dead": "The schedule is used up, or the receiver said that it is gone (410). Final.",
+        "delivery.dead": (
+            "A dead letter: the schedule is used up, or the URL is disabled (410, or failures for 5 days). An operator may have it "
+            "replayed."
+        ),
         "delivery.cancelled": "Its channel was removed first. Final.",
         "delivery.answered": "The request that made the message was still waiting and got the end in its answer: no callback. Final.",
     },
@@ -97,10 +100,10 @@ WORDS: dict[str, dict[str, str]] = {
             "一条发给一个渠道的回调，至少送达一次，`webhook-id` 始终不变。投递之前不写任何记录：因崩溃而中断的投递会重做。"
         ),
         "delivery.due": "等待投递：马上，或者过一会儿。",
-        "delivery.delivered": "接收方已确认。终态。",
-        "delivery.expired": "已经不值得通知（二维码、别人说的话）。终态。",
+        "delivery.delivered": "接收方已确认。管理员可以重放。",
+        "delivery.expired": "已经不值得通知（二维码、别人说的话）。管理员可以重放。",
         "delivery.superseded": "同一机器人的同类新通知已经取代了它（二维码、机器人状态）。终态。",
-        "delivery.dead": "重试次数用完，或者接收方说地址已失效（410）。终态。",
+        "delivery.dead": "死信：重试次数用完，或者地址已停用（410，或连续失败 5 天）。管理员可以重放。",
         "delivery.cancelled": "渠道在此之前被移除。终态。",
         "delivery.answered": "创建这条消息的请求还在等待，已经在应答里得到了结果：不再回调。终态。",
     },

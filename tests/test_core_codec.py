@@ -21,9 +21,9 @@ NAMES = {
     "bot": "added client_restarted contacts_changed digits_submitted digits_wanted link_lost link_restored logged_in logged_out"
     " login_failed login_repeated login_requested logout_requested qr_code_issued qr_code_scanned rooms_changed signed_out"
     " stop_requested stopped",
-    "channel": "added bot_granted bot_revoked callback_moved key_added key_ended removed resumed secret_added secret_ended"
-    " settings_changed suspended",
-    "delivery": "answered attempted cancelled delivered due expired given_up postponed superseded",
+    "channel": "added bot_granted bot_revoked callback_disabled callback_moved callback_retried key_added key_ended removed"
+    " resumed secret_added secret_ended settings_changed suspended",
+    "delivery": "answered attempted cancelled delivered due expired given_up postponed replayed superseded",
     "inbound": "received",
     "message": "attempted cancelled expired failed image_stored in_doubt queued rejected requeued room_not_found sent",
     "operation": "accepted",

@@ -18,8 +18,10 @@ from msgspec.structs import replace
 from wxrc_core.channel_events import SIGNATURE_TYPES as SIGNATURE_TYPES
 from wxrc_core.channel_events import BotGranted as BotGranted
 from wxrc_core.channel_events import BotRevoked as BotRevoked
+from wxrc_core.channel_events import CallbackDisabled as CallbackDisabled
 from wxrc_core.channel_events import CallbackFormat as CallbackFormat
 from wxrc_core.channel_events import CallbackMoved as CallbackMoved
+from wxrc_core.channel_events import CallbackRetried as CallbackRetried
 from wxrc_core.channel_events import Change as Change
 from wxrc_core.channel_events import ChannelAdded as ChannelAdded
 from wxrc_core.channel_events import ChannelEvent as ChannelEvent
@@ -54,6 +56,7 @@ class Channel(Struct, frozen=True):
         grants: By botcode; never changed in place. A channel that is removed has none.
         suspended: Since when and why its requests are refused; None = they are not.
         removed: It is gone for ever.
+        disabled: Since when and why nothing is posted to its callback URL; None = it is used.
     """
 
     settings: ChannelAdded
@@ -62,6 +65,7 @@ class Channel(Struct, frozen=True):
     grants: dict[str, BotGranted] = {}
     suspended: ChannelSuspended | None = None
     removed: bool = False
+    disabled: CallbackDisabled | None = None
 
 
 def evolve(channel: Channel | None, event: ChannelEvent) -> Channel:
@@ -76,8 +80,15 @@ def evolve(channel: Channel | None, event: ChannelEvent) -> Channel:
             return replace(channel, grants=channel.grants | {botcode: event})
         case BotRevoked(botcode=botcode):
             return replace(channel, grants={code: each for code, each in channel.grants.items() if code != botcode})
-        case CallbackMoved() | SettingsChanged():
+        case CallbackMoved():
+            settings = evolve_attrs(channel.settings, **_changed(channel.settings, event))
+            return replace(channel, settings=settings, disabled=None)
+        case SettingsChanged():
             return replace(channel, settings=evolve_attrs(channel.settings, **_changed(channel.settings, event)))
+        case CallbackDisabled():
+            return replace(channel, disabled=event)
+        case CallbackRetried():
+            return replace(channel, disabled=None)
         case KeyAdded(key_id=key_id):
             return replace(channel, key_ids=(key_id, *channel.key_ids))
         case KeyEnded(key_id=key_id):
@@ -189,6 +200,10 @@ _LAST = LocalizedText(
     "'{ended}' 是渠道 '{chid}' 唯一有效的{what}；请先轮换，再结束它",
     "'{ended}' is the only valid one of the {what} of channel '{chid}'; rotate first, then end it",
 )
+_NOWHERE = LocalizedText(
+    "渠道 '{chid}' 没有回调地址；请先设置：wxrc channel callback {chid} URL",
+    "channel '{chid}' has no callback URL; set one first: wxrc channel callback {chid} URL",
+)
 _KEYS, _SECRETS = LocalizedText("KEY", "KEYs"), LocalizedText("回调密钥", "webhook secrets")
 
 
@@ -204,8 +219,16 @@ def _is_new(channel: Channel, change: Change) -> bool:
             return known is None or evolve_attrs(known, at=change.at, by=change.by) != change
         case BotRevoked(botcode=botcode):
             return botcode in channel.grants
-        case CallbackMoved() | SettingsChanged():
+        case CallbackMoved():
+            return bool(_changed(channel.settings, change)) or channel.disabled is not None
+        case SettingsChanged():
             return bool(_changed(channel.settings, change))
+        case CallbackDisabled(callback_url=url):
+            return channel.disabled is None and url == channel.settings.callback_url
+        case CallbackRetried():
+            if not channel.settings.callback_url:
+                raise Refusal(_NOWHERE.filled(chid=channel.settings.chid))
+            return True
         case KeyAdded(key_id=key_id):
             return _may_add(channel, channel.key_ids, key_id, _KEYS)
         case KeyEnded(key_id=key_id):

@@ -183,6 +183,35 @@ class ChannelRemoved:
     by: str = ""
 
 
+@frozen(kw_only=True)
+class CallbackDisabled:
+    """Nothing is posted to this callback URL any more: its receiver is gone (410), or has failed for days.
+
+    What waits and what comes becomes a dead letter. Another URL, or `CallbackRetried`, ends it.
+
+    Attributes:
+        at: When (epoch ms).
+        since: Since when it has failed (epoch ms).
+        reason: Why the latest attempt failed.
+        callback_url: The URL that it is about.
+        by: Who did it; empty = the gateway.
+    """
+
+    at: int
+    since: int
+    reason: str
+    callback_url: str
+    by: str = ""
+
+
+@frozen(kw_only=True)
+class CallbackRetried:
+    """An operator has everything that waits posted at once, and the callback URL used again where it was disabled."""
+
+    at: int
+    by: str = ""
+
+
 Change: TypeAlias = (
     BotGranted
     | BotRevoked
@@ -195,6 +224,8 @@ Change: TypeAlias = (
     | ChannelSuspended
     | ChannelResumed
     | ChannelRemoved
+    | CallbackDisabled
+    | CallbackRetried
 )
 """What can happen to a channel that is there."""
 

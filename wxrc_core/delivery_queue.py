@@ -4,7 +4,7 @@ Each queue is in the order of the events that caused its notices. A notice that 
 in it too, and nothing behind it goes before it. A queue holds a few texts; of the others the log has the text, and the queue the position.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from msgspec import Struct
 
@@ -17,6 +17,7 @@ from wxrc_core.delivery import (
     DeliveryDue,
     DeliveryEvent,
     DeliveryPostponed,
+    DeliveryReplayed,
 )
 from wxrc_core.delivery_order import DeliveryQueue, Expected, Item
 from wxrc_core.effects import Decide, Moment, Post, Wait, WakeDeliveries
@@ -36,8 +37,11 @@ LOOK_AGAIN_MS = 30_000
 EXPIRY_MS = 1_000
 """How long one whose time is over waits for that to be recorded (ms)."""
 
-LIFETIME_MS = sum(delivery.SCHEDULE_S) * 1000
-"""A callback that has been due for longer is given up while its endpoint is down (ms, wall clock)."""
+LIFETIME_MS = int(sum(delivery.SCHEDULE_S) * (1 + delivery.JITTER) * 1000) + 3_600_000
+"""The whole schedule, with jitter and an hour for the probes in between (ms, wall clock).
+
+A callback that has been due for longer is given up while its endpoint is down.
+"""
 
 LONG_DOWN_MS = 3_600_000
 """The endpoint must have been down for so long for that: neither one failure nor a clock that is set gives up anything (ms)."""
@@ -125,9 +129,9 @@ class DeliveryQueues:
         return (WakeDeliveries(place[0], self.botcode),)
 
     def _fold_first(self, recorded: Recorded, event: DeliveryEvent, cause: int, mono: int) -> Sequence[WakeDeliveries]:
-        if not isinstance(event, DeliveryDue | DeliveryAnswered):
+        if not isinstance(event, DeliveryDue | DeliveryAnswered | DeliveryReplayed):
             return ()  # it has ended
-        place = (event.chid, isinstance(event, DeliveryDue) and event.kind in CONTROL)
+        place = (event.chid, not isinstance(event, DeliveryAnswered) and event.kind in CONTROL)
         queue = self._queues.setdefault(place, DeliveryQueue())
         if queue.expected.pop(cause, None) is not None and not queue.expected:
             del self._unrecorded[place]
@@ -136,6 +140,9 @@ class DeliveryQueues:
             state = delivery.evolve(None, event)
             item = Item(recorded.stream, state, recorded.version, recorded.position, mono, body)
             self._add(place, queue, cause, item)
+        elif isinstance(event, DeliveryReplayed):
+            state = delivery.evolve(None, event)
+            self._add(place, queue, cause, Item(recorded.stream, state, recorded.version, event.position, mono, None))
         self._drop_empty(place)
         return (WakeDeliveries(event.chid, self.botcode),)
 
@@ -194,6 +201,21 @@ class DeliveryQueues:
 
     def _item(self, stream: str) -> Item:
         return self._queues[self._places[stream]].items[delivery.cause(stream)]
+
+    def waiting(self, chid: str) -> tuple[int, int | None]:
+        """Return how many callbacks wait for this channel, and when the first of them may go by its own schedule (epoch ms).
+
+        None = none is recorded as due. Costs as much as there are.
+        """
+        queues = [queue for place, queue in self._queues.items() if place[0] == chid]
+        times = (item.state.failed_at + item.state.wait_ms for queue in queues for item in queue.items.values())
+        return sum(map(len, queues)), min(times, default=None)
+
+    def due(self) -> Iterator[DueDelivery]:
+        """Give out every delivery that is due."""
+        for queue in self._queues.values():
+            for item in queue.items.values():
+                yield DueDelivery(item.stream, item.state, item.version, item.position)
 
     def is_open(self, stream: str) -> bool:
         """Return whether the delivery is due."""
@@ -329,10 +351,8 @@ class DeliveryQueues:
         """Return what is open."""
         due, expected, newest = [], [], []
         for (chid, _), queue in sorted(self._queues.items(), key=lambda pair: pair[0]):
-            due += [
-                DueDelivery(item.stream, item.state, item.version, item.position)
-                for _, item in sorted(queue.items.items(), key=lambda pair: pair[0])
-            ]
+            # In the order in which they became due, which is not that of their causes where one was replayed.
+            due += [DueDelivery(each.stream, each.state, each.version, each.position) for each in queue.items.values()]
             expected += [ExpectedDelivery(found.stream, found.create.due) for found in queue.expected.values()]
             newest += [(chid, kind, cause) for kind, cause in sorted(queue.newest.items())]
         return DeliveriesSnapshot(due, expected, newest)

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from wxrc_core.bot import Bot
+from wxrc_core.callback_health import Failing
 from wxrc_core.channel import BotGranted, Channel
 from wxrc_core.delivery_queue import DeliveriesSnapshot
 from wxrc_core.message import Message
@@ -49,6 +50,7 @@ class Snapshot(Struct, frozen=True):
     grants: dict[str, dict[str, BotGranted]]
     shards: list[tuple[StreamSnapshot, Shard]]
     tokens: list[tuple[StreamSnapshot, Token]]
+    failing: list[tuple[str, Failing]]
     messages: list[tuple[StreamSnapshot, Message]]
     doubts: list[tuple[str, int, str]]
     worlds: list[BotSnapshot]
@@ -69,6 +71,7 @@ def take(world: World) -> Snapshot:
         grants=view.grants_by_bot(),
         shards=[(_place(str(number), found), found.state) for number, found in view.shards.items()],
         tokens=[(_place(name, found), found.state) for name, found in view.tokens.items()],
+        failing=list(view.failing.items()),
         messages=[(_place(name, found), found.state) for name, found in world.messages.items()],
         doubts=[(stream, msgid, botcode) for stream, (msgid, botcode) in world.doubts.items()],
         worlds=[
@@ -106,6 +109,7 @@ def restore(snapshot: Snapshot, mono: int) -> World:
         view.shards[int(place.name)] = StreamState(shard, place.version, place.position)
     for place, token in snapshot.tokens:
         view.tokens[place.name] = StreamState(token, place.version, place.position)
+    view.failing = dict(snapshot.failing)
     by_bot: dict[str, list[tuple[str, int, Message]]] = {}
     for place, message in snapshot.messages:
         world.messages[place.name] = StreamState(message, place.version, place.position)

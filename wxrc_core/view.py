@@ -7,7 +7,17 @@ from attrs import define
 
 from wxrc_core import bot, channel, shard, token
 from wxrc_core.bot import Bot, BotEvent
-from wxrc_core.channel import BotGranted, BotRevoked, Channel, ChannelEvent, ChannelRemoved
+from wxrc_core.callback_health import Failing, after_event
+from wxrc_core.channel import (
+    BotGranted,
+    BotRevoked,
+    CallbackMoved,
+    CallbackRetried,
+    Channel,
+    ChannelEvent,
+    ChannelRemoved,
+)
+from wxrc_core.delivery import DeliveryEvent, channel_of
 from wxrc_core.log import Recorded
 from wxrc_core.shard import Shard, ShardEvent
 from wxrc_core.token import Token, TokenEvent
@@ -32,6 +42,7 @@ class View:
         channels: By chid.
         shards: By number; `version` is the epoch. A shard that was never taken is not in it.
         tokens: By name, those that were removed included.
+        failing: The channels whose callbacks fail, by chid: since when and why.
     """
 
     def __init__(self) -> None:
@@ -39,6 +50,7 @@ class View:
         self.channels: dict[str, StreamState[Channel]] = {}
         self.shards: dict[int, StreamState[Shard]] = {}
         self.tokens: dict[str, StreamState[Token]] = {}
+        self.failing: dict[str, Failing] = {}
         self._grants: dict[str, dict[str, BotGranted]] = {}
 
     def fold_bot(self, recorded: Recorded, event: BotEvent) -> Bot:
@@ -69,7 +81,18 @@ class View:
         elif isinstance(event, ChannelRemoved):
             for grants in self._grants.values():
                 grants.pop(chid, None)
+        if isinstance(event, CallbackMoved | CallbackRetried | ChannelRemoved):
+            self.failing.pop(chid, None)
         return known.state
+
+    def fold_delivery(self, stream: str, event: DeliveryEvent) -> None:
+        """Take in what a callback's event says about its channel's receiver."""
+        chid = channel_of(stream)
+        failing = after_event(self.failing.get(chid), event)
+        if failing is not None:
+            self.failing[chid] = failing
+        else:
+            self.failing.pop(chid, None)
 
     def fold_shard(self, recorded: Recorded, event: ShardEvent) -> None:
         """Take in a change of a shard's owner."""

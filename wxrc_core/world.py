@@ -13,8 +13,8 @@ from typing import cast, get_args
 from wxrc_core import bot, inbound, message
 from wxrc_core.bot import BotEvent
 from wxrc_core.bot_world import BotWorld
-from wxrc_core.channel import CallbackMoved, ChannelEvent, ChannelRemoved
-from wxrc_core.delivery import DeliveryDue, DeliveryEvent
+from wxrc_core.channel import CallbackMoved, CallbackRetried, ChannelEvent, ChannelRemoved
+from wxrc_core.delivery import DeliveryDue, DeliveryEvent, DeliveryReplayed
 from wxrc_core.effects import Effect, Notify, Wake, WakeDeliveries, WakeRecords
 from wxrc_core.inbound import MessageReceived
 from wxrc_core.log import Recorded
@@ -113,8 +113,9 @@ class World:
 
     def _fold_channel(self, recorded: Recorded, event: ChannelEvent, mono: int) -> Sequence[Wake]:
         channel = self.view.fold_channel(recorded, event)
-        if isinstance(event, CallbackMoved):
-            return [WakeDeliveries(channel.settings.chid, botcode) for botcode in channel.grants]
+        if isinstance(event, CallbackMoved | CallbackRetried):
+            # All bots: callbacks about one whose grant was taken back may still wait.
+            return [WakeDeliveries(channel.settings.chid, botcode) for botcode in self.bots]
         if isinstance(event, ChannelRemoved):
             return self._channel_removed(channel.settings.chid)
         return ()
@@ -166,7 +167,8 @@ class World:
 
     def _fold_delivery(self, recorded: Recorded, event: DeliveryEvent, mono: int) -> Sequence[Wake]:
         stream = recorded.stream
-        if isinstance(event, DeliveryDue):
+        self.view.fold_delivery(stream, event)
+        if isinstance(event, DeliveryDue | DeliveryReplayed):
             self.delivery_bots[stream] = event.botcode
         botcode = self.delivery_bots.get(stream) or getattr(event, "botcode", "")
         if not botcode:

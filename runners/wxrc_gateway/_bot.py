@@ -93,6 +93,7 @@ class OwnedBot:
             found = world.next_records(runtime.now())
             outcomes = self.callbacks.unrecorded()
             steps = [Decide(outcome.stream, outcome.command) for outcome in outcomes]
+            steps += self.callbacks.to_disable()
             steps += found if isinstance(found, list) else []
             if not steps:
                 await self._records.wait(found.ms if isinstance(found, Wait) else None)

@@ -88,6 +88,9 @@ class Runtime:
         found = self.endpoints.get(chid)
         if found is None:
             found = self.endpoints[chid] = Endpoint()
+            channel = self.ledger.world.view.channels.get(chid)
+            if channel is not None and channel.state.disabled is not None:
+                found.disable(channel.state.disabled.reason)
         return found
 
     def post_limit(self, chid: str) -> anyio.CapacityLimiter:

@@ -34,6 +34,7 @@ from wxrc_gateway._runtime import Runtime
 from wxrc_gateway._secrets import Secrets, refuse_weak_secrets
 from wxrc_gateway._snapshots import WORTHWHILE, Snapshots
 from wxrc_gateway.admin import SYSTEM_CHANCE, PuppetKind, token_hex
+from wxrc_gateway.callbacks import CallbackDesk
 from wxrc_gateway.message_calls import MessageCalls
 from wxrc_http.port import MessageRecord
 from wxrc_store.media import MemoryMedia
@@ -46,6 +47,9 @@ class Gateway(MessageCalls, Administration):
     """Runs bots on a store. An async context manager: inside it bots log in, messages go out, callbacks are posted.
 
     Several gateways may share a store. Each follows the log and takes requests; the bots of a shard are run by the one that owns it.
+
+    Attributes:
+        callbacks: How callbacks stand, and what an operator does about them; there inside the context.
     """
 
     def __init__(
@@ -149,6 +153,7 @@ class Gateway(MessageCalls, Administration):
                 media_folder=self._media_folder,
                 fetcher=self._fetcher,
             )
+            self.callbacks = CallbackDesk(self._runtime, self._options.passive)
             await self._runtime.ledger.replay()
             if not self._options.passive:
                 await refuse_weak_secrets(self.view, self._runtime.secrets)

@@ -12,6 +12,7 @@ from wxrc_gateway import Gateway
 from wxrc_service import demo as demonstration
 from wxrc_service.cli_account import login_command, logout_command, stop_command
 from wxrc_service.cli_bot import bot_group
+from wxrc_service.cli_callbacks import callbacks_group
 from wxrc_service.cli_channel import channel_group
 from wxrc_service.cli_maintenance import prune_command, verify_command
 from wxrc_service.cli_operate import log_command, messages_command, resolve_command, status_command
@@ -110,6 +111,7 @@ for command in (
     channel_group,
     bot_group,
     token_group,
+    callbacks_group,
     login_command,
     logout_command,
     stop_command,

@@ -12,7 +12,7 @@ import hmac
 import json
 from collections.abc import Iterable, Sequence
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qsl
 
 import h11
 import httpcore
@@ -133,9 +133,8 @@ class Connection(httpcore.AsyncNetworkStream):
     def _receive(self) -> None:
         """The request has arrived at the receiver."""
         receiver, mood = self._receiver, self._receiver.mood
-        fields = parse_qs(self._body.decode(), keep_blank_values=True, strict_parsing=False)
-        head, body = fields.get("reqHead", [""])[0], fields.get("reqBody", ["{}"])[0]
-        signers = self._signers(head + body)
+        form, text, told = _parsed(self._headers.get("content-type", ""), self._body.decode())
+        signers = self._signers(text)
         status, answer, headers, delay = 200, b'{"result":"success"}', {}, 0.0
         if mood == "slow":
             delay = self._network.chance.seconds(0.5, 7.0)
@@ -161,12 +160,13 @@ class Connection(httpcore.AsyncNetworkStream):
                 receiver.chid,
                 f"http://{self._host}/",
                 self._headers.get("webhook-id", ""),
-                json.loads(body),
+                told,
                 bool(signers),
                 False,  # noted when the answer is on its way
                 0 if mood in ("closes", "refuses", "silent") else status,
                 len(self._network.run.store._data.log),
                 signers,
+                form,
             )
         )
         if mood == "silent":
@@ -220,3 +220,20 @@ class Connection(httpcore.AsyncNetworkStream):
         found = [md5.get(headers.get("x-ecaspsplus-signature", ""))]
         found += [standard.get(each) for each in headers.get("webhook-signature", "").split(" ")]
         return tuple(each for each in found if each) if all(found) else ()
+
+
+def _parsed(content_type: str, raw: str) -> tuple[str, str, dict[str, Any]]:
+    """Return how a callback was written, the text that its MD5 covers, and its reqBody; in bracket form every value is a text."""
+    if content_type == "application/json":
+        return "json", raw, json.loads(raw)["reqBody"]
+    fields = dict(parse_qsl(raw, keep_blank_values=True))
+    if "reqBody" in fields:
+        return "form", fields["reqHead"] + fields["reqBody"], json.loads(fields["reqBody"])
+    body: dict[str, Any] = {}
+    for name, value in fields.items():
+        *path, last = name.removeprefix("reqBody[").removesuffix("]").split("][")
+        place = body
+        for part in path:
+            place = place.setdefault(part, {})
+        place[last] = value
+    return "bracket", raw, body

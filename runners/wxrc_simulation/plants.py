@@ -74,9 +74,11 @@ PLANTS = (
     Plant("an answer before it is durable", _REQUESTS, "    if not written.events:\n        # A repeated", "    if not written.events and False:\n        # A repeated"),
     Plant("records are tried once", _BOT, "                recorded = False\n            finally", "                return\n            finally"),
     Plant("outcomes of callbacks are forgotten", _BOT, "            steps = [Decide(outcome.stream, outcome.command) for outcome in outcomes]\n", "            steps = []\n"),
-    Plant("failures of callbacks count as success", _CALLBACKS, "        if isinstance(outcome, Acknowledged):\n            changed", "        if isinstance(outcome, Acknowledged | Failed):\n            changed"),
+    Plant("failures of callbacks count as success", _CALLBACKS, "        if isinstance(outcome, Acknowledged):\n            down_ms", "        if isinstance(outcome, Acknowledged | Failed):\n            down_ms"),
     Plant("an endpoint never comes up again", _CALLBACKS, "            changed = endpoint.succeeded(post.stream)\n", "            changed = False\n"),
     Plant("a broken-off callback stays busy", _CALLBACKS, "                del self._outcomes[outcome.stream]\n                self._world.deliveries.end(outcome.stream)\n", "                del self._outcomes[outcome.stream]\n"),
+    Plant("a replay is posted without an end", "wxrc_core.world", "        if isinstance(event, DeliveryDue | DeliveryReplayed):\n", "        if isinstance(event, DeliveryDue):\n"),
+    Plant("a replay goes before its text is found", "wxrc_core.delivery_queue", "recorded.version, event.position, mono, None)", "recorded.version, recorded.position, mono, None)"),
     # -- the callback sender and the HTTP application
     Plant("any answer is an acknowledgement", "wxrc_webhook.answer", "def judge(answer: Answer, *, now: int) -> Outcome:\n", "def judge(answer: Answer, *, now: int) -> Outcome:\n    if answer.status:\n        return Acknowledged()\n"),
     Plant("callbacks are signed with the wrong text", "wxrc_webhook.signing", 'signed = f"{callback.webhook_id}.{timestamp}.".encode()', 'signed = f"{callback.webhook_id}.{timestamp}".encode()'),

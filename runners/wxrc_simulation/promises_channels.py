@@ -33,8 +33,24 @@ def check_22(facts: Facts) -> Iterator[str]:
     for chid in {call.chid for call in facts.run.calls}:
         for position, event in facts.channel_events(chid)[1:]:
             by = event.by
+            if isinstance(event, channel.CallbackDisabled):
+                yield from _disabled(facts, chid, position, event)
+                continue
             if facts.author(position) and by != "application" and by not in facts.run.operators:
                 yield f"the change at {position} is said to be by '{by}', who did nothing"
+
+
+def _disabled(facts: Facts, chid: str, position: int, event: channel.CallbackDisabled) -> Iterator[str]:
+    """A run is too short for five days of failures: a URL is disabled after its receiver answered 410 there, by nobody's word."""
+    gone = any(
+        each.chid == chid
+        and each.status == 410
+        and each.url == event.callback_url
+        and each.at <= facts.durable_at(position)
+        for each in facts.run.received
+    )
+    if event.by or not gone:
+        yield f"the callback URL of {chid} was disabled at {position}, and its receiver is not gone"
 
 
 def _states(facts: Facts, chid: str, first: int, last: int) -> list[Channel]:

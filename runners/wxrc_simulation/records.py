@@ -133,6 +133,7 @@ class Received:
         status: The HTTP status of the answer; 0 = none was given.
         log_end: Where the shared log ended when it arrived.
         signers: The KEY and the webhook secrets that signed it.
+        format: How it was written: `form`, `json` or `bracket`, in which all values are texts.
     """
 
     at: int
@@ -145,6 +146,7 @@ class Received:
     status: int
     log_end: int = 0
     signers: tuple[str, ...] = ()
+    format: str = "form"
 
 
 @frozen

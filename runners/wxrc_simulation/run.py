@@ -9,9 +9,11 @@ from random import Random
 from typing import Literal
 
 from wxrc_core import message
+from wxrc_core.channel import CallbackFormat
 from wxrc_core.errors import WxrcError
 from wxrc_core.puppet import Capabilities
 from wxrc_gateway import PuppetKind, admin
+from wxrc_gateway.callbacks import Selection
 from wxrc_gateway.doubts import resolve
 from wxrc_simulation.chance import Faults
 from wxrc_simulation.clients import DAY, Clients
@@ -34,6 +36,9 @@ STAYS_OUT_S = 120.0
 
 LOGINS = 40
 """How often a person logs in a bot that is not."""
+
+FORMATS: tuple[CallbackFormat, ...] = ("form", "json", "bracket")
+"""How callbacks are written, one after the other by seed and channel."""
 
 MOVE_AFTER_S = 700.0
 """After so long an operator sets every callback URL anew, as one does with a receiver that is back."""
@@ -180,10 +185,18 @@ class Stage:
                 f"wxid_{plan.botcode}",
             )
         await admin.add_bot(store, vault, UNLENT, "simulated", kind, at=START, chance=chance)
-        for channel in self.schedule.channels:
+        for number, channel in enumerate(self.schedule.channels):
+            form = FORMATS[(self.schedule.seed + number) % len(FORMATS)]
             url = self._host(channel.chid) if channel.callback else ""
             made = await admin.add_channel(
-                store, vault, channel.chid, at=START, callback_url=url, allow_private=True, chance=chance
+                store,
+                vault,
+                channel.chid,
+                at=START,
+                callback_url=url,
+                callback_format=form,
+                allow_private=True,
+                chance=chance,
             )
             receiver = self.network.receivers.get(channel.chid)
             if receiver is not None:
@@ -293,6 +306,10 @@ class Stage:
                 await gateway.add_channel(f"new{item.value}")
             elif item.action == "bot":
                 await gateway.add_bot(f"spare{item.value}", "simulated")
+            elif item.action == "retry":
+                await gateway.callbacks.retry(item.chid)
+            elif item.action == "replay":
+                await gateway.callbacks.replay(Selection(chid=item.chid), delivered=int(item.value) % 3 > 0)
             elif item.action == "cancel":
                 stream = message.stream_name(item.chid, DAY, item.txcode)
                 self.run.cancelled.add(stream)

@@ -54,7 +54,9 @@ class Ask(Event, frozen=True, tag="ask"):
 
 
 class Operate(Event, frozen=True, tag="operate"):
-    """An operator does something: `grant`, `channel`, `move`, `cancel`, `resend`, `fail`, `bot`, or one of `AT_THE_DOOR`."""
+    """An operator does something: `grant`, `channel`, `move`, `cancel`, `resend`, `fail`, `bot`, `retry`, `replay`, or one of
+    `AT_THE_DOOR`.
+    """
 
     action: str
     chid: str = ""
@@ -288,7 +290,22 @@ def _items(
             f"q{number}",
         )
     for _ in range(random.choice((0, 0, 1, 1, 2))):
-        action = random.choice(("grant", "channel", "move", "move", "cancel", "resend", "confirm", "fail", "bot"))
+        action = random.choice(
+            (
+                "grant",
+                "channel",
+                "move",
+                "move",
+                "cancel",
+                "resend",
+                "confirm",
+                "fail",
+                "bot",
+                "retry",
+                "replay",
+                "replay",
+            )
+        )
         bot = random.choice(bots)
         yield Operate(
             sometime(),

@@ -30,7 +30,7 @@ STATUSES = (
 """How a message may stand: sendStatus and sendReason."""
 
 WECHAT = ("kick", "drop", "rename", "dissolve", "found", "speak", "sign out", "unfriend", "remark")
-OPERATORS = ("grant", "channel", "move", "cancel", "resend", "confirm", "fail", "bot", *AT_THE_DOOR)
+OPERATORS = ("grant", "channel", "move", "cancel", "resend", "confirm", "fail", "bot", "retry", "replay", *AT_THE_DOOR)
 
 DOOR = ("13", "21", "22 429")
 """How a right request may be turned away because of what an operator has changed: code, and the HTTP status where it is not 200."""
@@ -53,6 +53,7 @@ def wanted() -> set[str]:
         | {f"fault: operator {action}" for action in OPERATORS}
         | {f"turned away: {code}" for code in DOOR}
         | {f"arrived: {content} to {peer}" for content in ("text", "card", "image") for peer in ("room", "person")}
+        | {f"callback as {name}" for name in ("form", "json", "bracket")}
         | {
             "takeover",
             "digits handed over",
@@ -102,6 +103,7 @@ class Coverage:
                     self.seen.add(f"turned away: {call.rtcode}{f' {call.status}' if call.status != 200 else ''}")
             if call.send_status:
                 self.seen.add(f"sendStatus {call.send_status} {call.send_reason}".strip())
+        self.seen.update(f"callback as {received.format}" for received in run.received)
         for received in run.received:
             if received.body.get("type") == "sendStatus":
                 self.seen.add(f"sendStatus {received.body['sendStatus']} {received.body['sendReason']}".strip())
