@@ -133,7 +133,7 @@ def test_status_in_words(desk: Desk, language: str, words: tuple[str, ...]) -> N
 
 
 def test_a_callback_url_that_fails(desk: Desk, tmp_path: Path) -> None:
-    """Since when it fails, why, and that nobody but the service knows more, stand beside the channel."""
+    """Since when it fails, and why, stand beside the channel, also when the service has stopped."""
     with Service(tmp_path / "data") as service:
         service.cli("channel", "add", "crm", "--callback", "http://127.0.0.1:9/", "--allow-private")
         service.cli("bot", "add", "wu", "--puppet", "simulator", "--option", "startup_ms=0", "--channel", "crm")
@@ -147,8 +147,8 @@ def test_a_callback_url_that_fails(desk: Desk, tmp_path: Path) -> None:
         service.stop()
         stopped = "\n".join(lines(service.cli("status").stdout))
 
-    assert (0, 0, None, None) == tuple(before[name] for name in ("due", "failed", "health", "failing_since"))
-    assert failing["health"] is None
+    assert (0, 0, "up", None) == tuple(before[name] for name in ("due", "failed", "health", "failing_since"))
+    assert "failing" == failing["health"]
     assert "Connection refused" in failing["reason"]
     assert failing["failing_since"] <= failing["last_failure"]
     assert any("were not acknowledged" in line for line in said)

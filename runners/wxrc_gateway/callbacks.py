@@ -155,9 +155,10 @@ class CallbackDesk:
     def health(self) -> list[CallbackHealth]:
         """Return how the callback URL of every channel stands, without channels that were removed."""
         view = self._runtime.ledger.world.view
-        return [self._health(known.state) for known in view.channels.values() if not known.state.removed]
+        return [self.health_of(known.state) for known in view.channels.values() if not known.state.removed]
 
-    def _health(self, state: channel.Channel) -> CallbackHealth:
+    def health_of(self, state: channel.Channel) -> CallbackHealth:
+        """Return how the callback URL of a channel stands."""
         world, chid = self._runtime.ledger.world, state.settings.chid
         counts = [each.deliveries.waiting(chid) for each in world.bots.values()]
         waiting = sum(count for count, _ in counts)

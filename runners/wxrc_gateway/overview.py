@@ -12,7 +12,6 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 
 from wxrc_core import bot
-from wxrc_core.delivery import DeliveryPostponed
 from wxrc_core.delivery_queue import DueDelivery
 from wxrc_core.message import MessageState
 from wxrc_gateway.gateway import Gateway
@@ -21,9 +20,6 @@ from wxrc_gateway.moments import moment, moment_or_none
 
 DOUBTS = 20
 """So many messages in doubt are listed, the newest ones; `listing` has the others."""
-
-FAILURES = 50
-"""So many failed callbacks of a channel are looked at in the log, the oldest ones."""
 
 BotAction: TypeAlias = Literal["none", "scan", "confirm", "enter_code", "relogin", "wait"]
 
@@ -70,9 +66,10 @@ class CallbackOverview(Struct, frozen=True, kw_only=True):
         due: How many are due.
         oldest: Since when the oldest of them is due.
         failed: How many of them were tried and not acknowledged.
-        health: `up`, `failing` or `gone` (it answered 410), as the gateway that posts knows it; None = unknown here.
-        failing_since: When the first of the failures was that are still open. The endpoint may have failed before.
-        last_failure: When the latest was.
+        health: `up` (no failure since the last acknowledgement), `failing`, or `disabled` (410, or failures for 5 days); None = it has
+            no URL.
+        failing_since: Since when it fails.
+        last_failure: When the latest attempt failed.
         reason: Why that one failed.
         next_try: When the next of the failed ones is due again by its own schedule; None = unknown. While all of them fail, the service
             tries one at a time.
@@ -82,7 +79,7 @@ class CallbackOverview(Struct, frozen=True, kw_only=True):
     due: int
     oldest: datetime | None = None
     failed: int = 0
-    health: Literal["up", "failing", "gone"] | None = None
+    health: Literal["up", "failing", "disabled"] | None = None
     failing_since: datetime | None = None
     last_failure: datetime | None = None
     reason: str = ""
@@ -162,7 +159,7 @@ async def overview(gateway: Gateway, *, served: bool) -> Overview:
                     since=moment_or_none(found.state.suspended.at if found.state.suspended else None),
                     reason=found.state.suspended.reason if found.state.suspended else "",
                     bots=tuple(found.state.grants),
-                    callbacks=await _callbacks(gateway, chid, [each for each in due if each.state.chid == chid]),
+                    callbacks=_callbacks(gateway, chid, [each for each in due if each.state.chid == chid]),
                 )
                 for chid, found in sorted(gateway.view.channels.items())
             ]
@@ -210,27 +207,27 @@ def _due(gateway: Gateway) -> Iterator[DueDelivery]:
         yield from each.deliveries.to_snapshot().due
 
 
-async def _callbacks(gateway: Gateway, chid: str, due: list[DueDelivery]) -> CallbackOverview:
-    settings = gateway.view.channels[chid].state.settings
-    failed = sorted((each for each in due if each.state.attempts), key=lambda each: each.position)
-    failures: list[DeliveryPostponed] = []
-    nexts: list[int] = []
-    for each in failed[:FAILURES]:
-        postponed = [
-            recorded.event
-            for recorded in await gateway.store.read(each.stream)
-            if isinstance(recorded.event, DeliveryPostponed)
-        ]
-        failures += postponed
-        nexts += [event.not_before for event in postponed[-1:]]
-    last = max(failures, key=lambda event: event.at, default=None)
+_HEALTH: dict[str, Literal["up", "failing", "disabled"] | None] = {
+    "healthy": "up",
+    "failing": "failing",
+    "disabled": "disabled",
+    "none": None,
+}
+
+
+def _callbacks(gateway: Gateway, chid: str, due: list[DueDelivery]) -> CallbackOverview:
+    state = gateway.view.channels[chid].state
+    known = gateway.callbacks.health_of(state)
+    tried = [each.state for each in due if each.state.attempts]
+    nexts = [each.failed_at + each.wait_ms for each in tried]
     return CallbackOverview(
-        url=settings.callback_url,
+        url=state.settings.callback_url,
         due=len(due),
         oldest=moment_or_none(min((each.state.at for each in due), default=None)),
-        failed=len(failed),
-        failing_since=moment_or_none(min((event.at for event in failures), default=None)),
-        last_failure=moment_or_none(last.at if last else None),
-        reason=last.reason if last else "",
+        failed=len(tried),
+        health=_HEALTH[known.state],
+        failing_since=moment_or_none(known.since),
+        last_failure=moment_or_none(known.last_failure),
+        reason=known.reason,
         next_try=moment_or_none(min((each for each in nexts if each > gateway.clock()), default=None)),
     )

@@ -35,6 +35,12 @@ TEXTS: Final[Mapping[str, LocalizedText]] = {
     "channel.added": LocalizedText("渠道创建，回调地址 {callback_url}", "added, with callbacks to {callback_url}"),
     "channel.bot_granted": LocalizedText("可使用机器人 {botcode}", "may use bot {botcode}"),
     "channel.callback_moved": LocalizedText("回调地址改为 {callback_url}", "callbacks go to {callback_url}"),
+    "channel.callback_disabled": LocalizedText(
+        "回调地址停用，自 {since} 起失败：{reason}", "its callback URL is disabled, failing since {since}: {reason}"
+    ),
+    "channel.callback_retried": LocalizedText(
+        "立即重试全部回调，重新启用回调地址", "all callbacks are tried at once; the callback URL is used"
+    ),
     "channel.bot_revoked": LocalizedText("不再可用机器人 {botcode}", "may no longer use bot {botcode}"),
     "channel.settings_changed": LocalizedText("设置变更", "settings changed"),
     "channel.key_added": LocalizedText("新增 KEY {key_id}", "KEY {key_id} is valid too"),
@@ -56,6 +62,7 @@ TEXTS: Final[Mapping[str, LocalizedText]] = {
     "delivery.expired": LocalizedText("已过期，不再投递", "expired before it was acknowledged"),
     "delivery.superseded": LocalizedText("被更新的通知取代", "overtaken by a newer notice"),
     "delivery.given_up": LocalizedText("第 {attempt} 次后放弃：{reason}", "given up after attempt {attempt}: {reason}"),
+    "delivery.replayed": LocalizedText("重放，再次投递", "replayed: it is due again"),
     "inbound.received": LocalizedText("收到 {from} 的消息{room}", "received from {from}{room}"),
     "message.queued": LocalizedText("{origin}提交，发往 {target}", "accepted from {origin}, for {target}"),
     "message.image_stored": LocalizedText("图片已取得并保存", "its image is fetched and stored"),
@@ -112,14 +119,14 @@ class _Fields(dict[str, object]):
 
 _NAMES = (
     *("puppet", "expires_at", "name", "wxid", "reason", "joined", "left", "callback_url", "botcode", "attempt"),
-    *("not_before", "receipt", "detail", "kind", "chid", "key_id", "secret_id"),
+    *("not_before", "since", "receipt", "detail", "kind", "chid", "key_id", "secret_id"),
 )
 
 
 def _shown(fields: Mapping[str, Any]) -> dict[str, object]:
     shown: dict[str, object] = {}
     for name, value in fields.items():
-        if name in ("expires_at", "not_before") and isinstance(value, int):
+        if name in ("expires_at", "not_before", "since") and isinstance(value, int):
             shown[name] = time_text(moment(value))
         elif isinstance(value, list | tuple):
             shown[name] = len(value) if name in ("joined", "left") else ", ".join(map(str, value))

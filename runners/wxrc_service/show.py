@@ -149,10 +149,8 @@ def _channel_lines(each: ChannelOverview, served: bool) -> Iterator[str]:
     health = {
         "up": say("正常", "up"),
         "failing": say("失败中", "failing"),
-        "gone": say(
-            "已停用（410）：用 wxrc channel callback 重新设置", "off (410): set it anew with wxrc channel callback"
-        ),
-        None: say("未知（只有投递它的服务知道）", "unknown here (the service that posts to it knows)"),
+        "disabled": say("已停用", "disabled"),
+        None: "",
     }[calls.health]
     if calls.failed:
         health = say(
@@ -173,11 +171,11 @@ def _channel_lines(each: ChannelOverview, served: bool) -> Iterator[str]:
         health = say("没有待投递；端点状态{health}", "none due; endpoint {health}", health=health)
     yield from wrapped(health, _INDENT)
     if calls.failing_since is not None:
-        yield _INDENT + say(
-            "失败自 {since} 或更早", "failing since {since} or earlier", since=time_text(calls.failing_since)
-        )
+        yield _INDENT + say("失败自 {since}", "failing since {since}", since=time_text(calls.failing_since))
         yield from _why(calls.reason)
-        if not served:
+        if calls.health == "disabled":
+            yield _INDENT + say("操作：", "do: ") + f"wxrc callbacks retry {each.chid}"
+        elif not served:
             yield _INDENT + say("下次尝试：服务启动后", "next try: when the service runs")
         elif calls.next_try is not None:
             yield _INDENT + say("下次计划：{time}", "next try by schedule: {time}", time=time_text(calls.next_try))

@@ -81,7 +81,7 @@ PLANTS = (
     Plant("a replay goes before its text is found", "wxrc_core.delivery_queue", "recorded.version, event.position, mono, None)", "recorded.version, recorded.position, mono, None)"),
     # -- the callback sender and the HTTP application
     Plant("any answer is an acknowledgement", "wxrc_webhook.answer", "def judge(answer: Answer, *, now: int) -> Outcome:\n", "def judge(answer: Answer, *, now: int) -> Outcome:\n    if answer.status:\n        return Acknowledged()\n"),
-    Plant("callbacks are signed with the wrong text", "wxrc_webhook.signing", 'signed = f"{callback.webhook_id}.{timestamp}.".encode()', 'signed = f"{callback.webhook_id}.{timestamp}".encode()'),
+    Plant("callbacks are signed with the wrong text", "wxrc_core.signing", 'signed = f"{webhook_id}.{timestamp}.".encode()', 'signed = f"{webhook_id}.{timestamp}".encode()'),
     Plant("callbacks have no time limit", _SENDER, "anyio.move_on_after(self._time_limit_s)", "anyio.move_on_after(None)"),
     Plant("signatures are not checked", _API, "if not await self._in_turn(", "if channel is None and not await self._in_turn("),
     Plant("grants are not checked", _API, "        if grant is None or bot is None:\n", "        if bot is None:\n"),
