@@ -186,7 +186,7 @@ STATUS_EXAMPLES: Final[Mapping[int, RefusalExample]] = {
     408: RefusalExample(Code.BODY_INCOMPLETE, "too slow", {"seconds": "10"}),
     413: RefusalExample(Code.BODY_VALUE, "too large", {"limit": 1_048_576}),
     429: RefusalExample(Code.UNAVAILABLE, "quota", {"limit": 600, "seconds": 3}),
-    431: RefusalExample(Code.HEAD_ILLEGAL, "head too large", {"limit": 32_768, "count": 100}),
+    431: RefusalExample(Code.HEAD_ILLEGAL, "head too large", {"limit": 65_536, "count": 100}),
     503: REFUSALS[Code.UNAVAILABLE],
 }
 """One for each HTTP status but 200."""

@@ -41,6 +41,12 @@ function element(name, properties = {}, ...children) {
 const say = (name) => WORDS[language][name];
 const pretty = (value) => JSON.stringify(value, null, 2);
 
+// Makes a paragraph; what stands between backticks is code.
+const paragraph = (text) => element("p", {}, ...text.split("`").map((part, at) => (at % 2 ? element("code", {}, part) : part)));
+
+// A long name may be broken after its dots.
+const breakable = (name) => name.split(/(?<=\.)/).flatMap((part) => [part, element("wbr")]);
+
 function resolve(schema) {
   while (schema && schema.$ref) schema = schema.$ref.slice(2).split("/").reduce((found, part) => found[part], api);
   return schema;
@@ -61,7 +67,7 @@ function fieldRows(schema, prefix = "") {
   const required = new Set(schema.required || []);
   return Object.entries(schema.properties || {}).flatMap(([name, field]) => {
     const row = element("tr", {},
-      element("td", {}, element("code", { className: required.has(name) ? "required" : "" }, prefix + name)),
+      element("td", {}, element("code", { className: required.has(name) ? "required" : "" }, ...breakable(prefix + name))),
       element("td", {}, typeName(field)),
       element("td", { className: "more" }, field.description || ""));
     const inner = field.$ref ? field : (field.anyOf || []).find((each) => each.$ref) || (field.items && field.items.$ref ? field.items : null);
@@ -194,7 +200,7 @@ function callbackPage(name) {
   const rows = operation.parameters.map((each) => element("tr", {}, element("td", {}, element("code", {}, each.name)),
     element("td", { className: "more" }, each.description)));
   return [
-    element("h2", {}, name), element("p", {}, operation.summary), element("p", {}, operation.description),
+    element("h2", {}, name), element("p", {}, operation.summary), paragraph(operation.description),
     ...fieldTable(say("fields"), content.schema.properties.reqBody),
     element("h3", {}, "HTTP"), element("div", { className: "table" }, element("table", {}, ...rows)),
     ...examples(say("examples"), content.examples),
@@ -202,7 +208,7 @@ function callbackPage(name) {
 }
 
 function startPage() {
-  return [element("h2", {}, api.info.title), element("p", {}, `${api.info.version}`), element("p", {}, api.info.description),
+  return [element("h2", {}, api.info.title), element("p", {}, `${api.info.version}`), paragraph(api.info.description),
     ...fieldTable("reqHead", { $ref: "#/components/schemas/ReqHead" })];
 }
 
