@@ -3,19 +3,21 @@
 Strictly: a field that the document does not name is an error here, although clients are to ignore such fields.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
+from urllib.parse import quote
 
 import jsonschema_rs
 
 from wxrc_http import INTERFACES
-from wxrc_http.openapi import document
+from wxrc_service.openapi import whole_document
 
 
 def pointer(*parts: str) -> str:
     """Return a reference to a place in the document."""
-    return "#/" + "/".join(part.replace("~", "~0").replace("/", "~1") for part in parts)
+    return "#/" + "/".join(quote(part.replace("~", "~0").replace("/", "~1")) for part in parts)
 
 
 def answer_place(interface: str, status: int) -> str:
@@ -28,6 +30,16 @@ def answer_place(interface: str, status: int) -> str:
     return pointer(*responses, "content", "application/json", "schema")
 
 
+def admin_place(method: str, path: str, status: int) -> str:
+    """Return the place of the schema of an answer of the admin API; `path` is below `/admin/api`."""
+    for template, operations in strict_document()["paths"].items():
+        fits = re.fullmatch(re.sub(r"{\w+}", "[^/]+", template), f"/admin/api{path}")
+        if fits and method.lower() in operations and status not in (404, 405):
+            responses = ("paths", template, method.lower(), "responses", str(status))
+            return pointer(*responses, "content", "application/json", "schema")
+    return pointer("components", "schemas", "AdminError")
+
+
 def errors(place: str, value: object) -> list[str]:
     """Return what of a value does not conform to the schema at a place."""
     return [f"{'/'.join(map(str, error.instance_path))}: {error.message}" for error in _judge(place).iter_errors(value)]
@@ -36,7 +48,7 @@ def errors(place: str, value: object) -> list[str]:
 @lru_cache
 def strict_document() -> dict[str, Any]:
     """Return the document, in which an object may have no field but those that are named."""
-    found = document(english=True)
+    found = whole_document(english=True)
     for schema in _schemas(found):
         if "properties" in schema:
             schema["additionalProperties"] = False

@@ -11,12 +11,15 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from tests.openapi import answer_place, errors, pointer, strict_document
 from wxrc_http import INTERFACES, Code, bodies
-from wxrc_http.openapi import ANSWERS, CALLBACKS, LANGUAGES, document
+from wxrc_http.openapi import ANSWERS, CALLBACKS, LANGUAGES
 from wxrc_http.openapi.examples import callback_example, request_example
 from wxrc_http.sentences import RULES
+from wxrc_service.admin_api import ADMIN_ROUTES
+from wxrc_service.openapi import whole_document
+from wxrc_service.openapi_admin import ADMIN_ANSWERS
 
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
-DOCUMENTS = {language: document(english=language == "en") for language in LANGUAGES}
+DOCUMENTS = {language: whole_document(english=language == "en") for language in LANGUAGES}
 PARTS = (msgspec.Struct, bodies.Expiring, bodies.ToRoom, bodies.ToPerson)
 BODIES = [
     kind
@@ -47,10 +50,11 @@ def test_every_interface_is_in_it() -> None:
     """Each interface is there by POST and by GET, with both languages, all codes and every HTTP status."""
     whole = DOCUMENTS["en"]
 
-    assert [f"/api/{name}" for name in INTERFACES] == list(whole["paths"])
+    paths = {path: operations for path, operations in whole["paths"].items() if path.startswith("/api/")}
+    assert [f"/api/{name}" for name in INTERFACES] == list(paths)
     assert set(INTERFACES) == set(ANSWERS)
     assert set(CALLBACKS) == set(whole["webhooks"])
-    for path in whole["paths"].values():
+    for path in paths.values():
         for operation in (path["post"], path["get"]):
             answers = operation["responses"]
             codes = {f"{code}_{language}" for code in Code if code != "0" for language in LANGUAGES}
@@ -58,6 +62,25 @@ def test_every_interface_is_in_it() -> None:
             assert {*LANGUAGES, *codes} == set(answers["200"]["content"]["application/json"]["examples"])
         for content in path["post"]["requestBody"]["content"].values():
             assert set(LANGUAGES) == set(content["examples"])
+
+
+def test_every_admin_route_is_in_it() -> None:
+    """Each route of the admin API is there with its role, its body's fields and a token; nothing else is."""
+    whole = DOCUMENTS["en"]
+    assert {f"{route.method} {route.path}" for route in ADMIN_ROUTES} == set(ADMIN_ANSWERS), "say what it answers there"
+    for route in ADMIN_ROUTES:
+        operation = whole["paths"][f"/admin/api{route.path}"][route.method.lower()]
+        assert ([{"token": []}], True) == (operation["security"], operation["description"].endswith(route.role))
+        [declared] = msgspec.json.schema_components([route.body])[1].values()
+        assert ("requestBody" in operation) == bool(declared["properties"])
+        if declared["properties"]:
+            schema = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+            assert declared["properties"] == whole["components"]["schemas"][schema]["properties"]
+
+
+def test_without_an_admin_api_it_is_not_told_of() -> None:
+    """The document of an application that serves no admin API has nothing of one."""
+    assert "dmin" not in str(whole_document(english=True, admin=False))
 
 
 @pytest.mark.parametrize("kind", BODIES, ids=lambda kind: kind.__name__)
@@ -111,7 +134,7 @@ def test_every_field_says_what_it_means() -> None:
         f"{name}.{field}"
         for name, schema in schemas.items()
         for field, rule in schema["properties"].items()
-        if not rule.get("description")
+        if not name.startswith("Admin") and not rule.get("description")
     ]
 
     assert [] == silent

@@ -83,7 +83,7 @@ class App:
         self._pages = Starlette(
             routes=[
                 *extra,
-                *openapi_routes(),
+                *openapi_routes(admin=any(getattr(route, "path", "") == "/admin/api" for route in extra)),
                 Route("/", self._home),
                 Route("/healthz", self._health),
                 Route("/readyz", self._health),

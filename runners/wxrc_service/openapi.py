@@ -4,10 +4,10 @@ The KEY stays in the browser: the page signs with WebCrypto. All that it loads c
 only relative links, so it works under any path.
 """
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.metadata import version
 from importlib.resources import files
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from starlette.requests import Request
@@ -16,6 +16,8 @@ from starlette.routing import Route
 
 from wxrc_http.answers import prefers_english
 from wxrc_http.openapi import document
+from wxrc_service.admin_api import ADMIN_ROUTES
+from wxrc_service.openapi_admin import admin_document
 
 _FILES: Final = {
     "page.html": "text/html; charset=utf-8",
@@ -31,26 +33,41 @@ _HEADERS: Final = {
 }
 
 
-def openapi_routes() -> list[Route]:
-    """Return the routes of `/openapi.json` and `/docs`."""
+def openapi_routes(*, admin: bool) -> list[Route]:
+    """Return the routes of `/openapi.json` and `/docs`.
+
+    Args:
+        admin: The admin API is served too, and belongs into the document.
+    """
     return [
-        Route("/openapi.json", _document),
+        Route("/openapi.json", partial(_document, admin=admin)),
         Route("/docs", _page),
         Route("/docs/{name}", _file),
     ]
 
 
-async def _document(request: Request) -> Response:
+def whole_document(*, english: bool, base: str = "", admin: bool = True) -> dict[str, Any]:
+    """Return the document of all that a service serves; see `wxrc_http.openapi.document`."""
+    found = document(english=english, base=base, version=version("wxrc"))
+    if admin:
+        further = admin_document(ADMIN_ROUTES, english)
+        found["paths"] |= further["paths"]
+        for kind, components in further["components"].items():
+            found["components"][kind] |= components
+    return found
+
+
+async def _document(request: Request, *, admin: bool) -> Response:
     """Answer the document, in English with `?lang=en` or where Accept-Language prefers it."""
     language = request.query_params.get("lang", request.headers.get("accept-language", ""))[:256]
     english = prefers_english(language.encode("latin-1", "replace"))
-    said = _encoded(english, request.scope.get("root_path", "").rstrip("/"))
+    said = _encoded(english, request.scope.get("root_path", "").rstrip("/"), admin)
     return Response(said, 200, {**_HEADERS, "Vary": "Accept-Language"}, media_type="application/json")
 
 
 @lru_cache(maxsize=8)
-def _encoded(english: bool, base: str) -> bytes:
-    return msgspec.json.encode(document(english=english, base=base, version=version("wxrc")))
+def _encoded(english: bool, base: str, admin: bool) -> bytes:
+    return msgspec.json.encode(whole_document(english=english, base=base, admin=admin))
 
 
 async def _page(_: Request) -> Response:
