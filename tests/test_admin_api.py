@@ -254,7 +254,7 @@ async def test_limits_methods_and_languages() -> None:
 async def test_while_the_store_is_away_it_says_so() -> None:
     """A gateway that cannot take anything answers 503 with `Retry-After`."""
     async with admin() as client:
-        client.gateway._unavailable = "the gateway is shutting down; try again shortly"
+        client.gateway.unavailable = lambda: "the gateway is shutting down; try again shortly"  # type: ignore[method-assign]
         answer = await client.ask("GET", "/channels")
 
     assert (503, "1", "unavailable") == (
