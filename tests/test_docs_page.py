@@ -110,6 +110,8 @@ def test_every_interface_is_shown(site: Site, page: Page) -> None:
     """Each interface and each callback has its page, in both languages, with fields and examples."""
     for language, words in (("zh", ("示例", "请求")), ("en", ("Examples", "Request"))):
         page.goto(f"{site.url}/docs?lang={language}")
+        page.goto(f"{site.url}/docs?lang={language}#callback/toString")  # no page of ours: the overview
+        page.wait_for_selector("h2:has-text('WXRC')")
         for link in [*(f"interface/{name}" for name in INTERFACES), *(f"callback/{name}" for name in CALLBACKS)]:
             page.click(f"a[href='#{link}']")
             page.wait_for_selector(f"h2:text-is('{link.partition('/')[2]}')")

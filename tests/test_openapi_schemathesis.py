@@ -29,8 +29,10 @@ from tests.live import Service, cli_json
 from tests.openapi import answer_place, errors
 from wxrc_core.signing import WITH_INTERFACE, covered, hmac_sha256_hex
 from wxrc_http import INTERFACES
-from wxrc_http.openapi import document
 from wxrc_http.openapi.examples import request_example
+from wxrc_service.admin_api import ADMIN_ROUTES
+from wxrc_service.admin_http import AdminRoute
+from wxrc_service.openapi import whole_document
 
 REQUESTS = int(os.environ.get("WXRC_REQUESTS", "5"))
 CHECKS = [
@@ -40,7 +42,16 @@ CHECKS = [
     response_headers_conformance,
     response_schema_conformance,
 ]
-SCHEMA = schemathesis.openapi.from_dict(document(english=True))
+SCHEMA = schemathesis.openapi.from_dict(whole_document(english=True))
+
+BOUNDED = settings(
+    max_examples=REQUESTS,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
 
 
 @define
@@ -49,6 +60,7 @@ class Channel:
 
     url: str
     key: str = field(repr=False)
+    token: str = field(repr=False)
     http: requests.Session = field(factory=requests.Session)
     number: int = 0
     codes: dict[str, int] = field(factory=dict)
@@ -112,8 +124,9 @@ def channel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Channel]:
     with Service(data, arguments=["--answer-wait-ms", "0"]) as service:
         made = cli_json("channel", "add", "crm", "--json", data=data)
         service.cli("bot", "add", "zhao", "--puppet", "simulator", "--channel", "crm")
+        token = cli_json("token", "add", "tester", "--role", "admin", "--json", data=data)
         service.start()
-        channel = Channel(service.url, made["key"])
+        channel = Channel(service.url, made["key"], token["token"])
         yield channel
         assert service.stop() == 0
 
@@ -128,14 +141,7 @@ def test_every_answer_conforms(channel: Channel, name: str, method: str) -> None
     operation = SCHEMA[f"/api/{name}"][method.upper()]
     right, wrong = (operation.as_strategy(generation_mode=mode) for mode in GenerationMode)
 
-    @settings(
-        max_examples=REQUESTS,
-        derandomize=True,
-        database=None,
-        deadline=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
+    @BOUNDED
     @given(st.one_of(right, right, wrong), st.integers(0, 7), st.booleans())
     def run(case: Any, kind: int, whole_body: bool) -> None:
         channel.send(case, own_head=kind > 1, whole_body=whole_body, key="x" * 40 if kind == 2 else channel.key)
@@ -150,3 +156,21 @@ def test_every_outcome_was_met(channel: Channel) -> None:
         pytest.fail("this looks at what the tests before it in this file have sent; run the whole file")
 
     assert set() == {"0", "10", "11", "13", "30", "31", "32", "34"} - set(channel.codes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("route", ADMIN_ROUTES, ids=lambda route: f"{route.method} {route.path}")
+def test_every_admin_answer_conforms(channel: Channel, route: AdminRoute) -> None:
+    """The admin API, asked with a token that may do everything, has no 5xx and no answer outside the schema either."""
+    operation = SCHEMA[f"/admin/api{route.path}"][route.method]
+    right, wrong = (operation.as_strategy(generation_mode=mode) for mode in GenerationMode)
+
+    @BOUNDED
+    @given(st.one_of(right, wrong))
+    def run(case: Any) -> None:
+        response = case.call(
+            base_url=channel.url, headers={"Authorization": f"Bearer {channel.token}"}, session=channel.http, timeout=30
+        )
+        case.validate_response(response, checks=CHECKS)
+
+    run()

@@ -8,6 +8,7 @@ from functools import lru_cache, partial
 from importlib.metadata import version
 from importlib.resources import files
 from typing import Any, Final
+from urllib.parse import quote
 
 import msgspec
 from starlette.requests import Request
@@ -61,7 +62,7 @@ async def _document(request: Request, *, admin: bool) -> Response:
     """Answer the document, in English with `?lang=en` or where Accept-Language prefers it."""
     language = request.query_params.get("lang", request.headers.get("accept-language", ""))[:256]
     english = prefers_english(language.encode("latin-1", "replace"))
-    said = _encoded(english, request.scope.get("root_path", "").rstrip("/"), admin)
+    said = _encoded(english, quote(request.scope.get("root_path", "").rstrip("/")), admin)
     return Response(said, 200, {**_HEADERS, "Vary": "Accept-Language"}, media_type="application/json")
 
 

@@ -226,8 +226,8 @@ function show() {
     element("strong", {}, say("channel")), ...Object.keys(api.paths).filter((path) => path.startsWith("/api/"))
       .map((path) => link(`interface/${path.slice(5)}`, path.slice(5))),
     element("strong", {}, say("callback")), ...Object.keys(api.webhooks).map((each) => link(`callback/${each}`, each)));
-  const pages = { interface: [`/api/${name}` in api.paths, interfacePage], callback: [name in api.webhooks, callbackPage] };
-  const [known, page] = pages[kind] || [false];
+  const pages = { interface: [Object.hasOwn(api.paths, `/api/${name}`), interfacePage], callback: [Object.hasOwn(api.webhooks, name), callbackPage] };
+  const [known, page] = Object.hasOwn(pages, kind) ? pages[kind] : [false];
   document.getElementById("main").replaceChildren(...(known ? page(name) : startPage()));
   scrollTo(0, 0);
 }
