@@ -108,6 +108,7 @@ class FaultyStore:
         self.stall: tuple[float, str] | None = None
         self._read_to = 0
         self.folded = 0
+        self._next: int | None = None
         self.vault = FaultyVault(inner.vault, chance)
         self._inner, self._shared, self._loop, self._chance, self._appended = inner, shared, loop, chance, appended
 
@@ -193,11 +194,16 @@ class FaultyStore:
 
     async def read_all(self, after: int = 0, limit: int = 1000) -> Sequence[Recorded]:
         """See `Store.read_all`; it may be late."""
-        self.folded = max(self.folded, after)
+        # Whoever follows the log asks for what comes after its last page; an operator's search starts elsewhere, and folds nothing.
+        follows = self._next in (None, after)
+        if follows:
+            self.folded = max(self.folded, after)
         if self._chance.strikes("follower lags"):
             await anyio.sleep(self._chance.seconds(0.1, 5.0))
         page = await self._reading(lambda: self._inner.read_all(after, limit))
-        self._read_to = max(self._read_to, after, page[-1].position if page else 0)
+        if follows:
+            self._next = page[-1].position if page else after
+            self._read_to = max(self._read_to, self._next)
         return page
 
     async def at(self, position: int) -> Recorded | None:
