@@ -80,7 +80,7 @@ class SqliteStore:
 
     Args:
         path: The file; made where there is none. Its folder must exist, on a local disk.
-        vault_key: 32 bytes that seal the vault. Without it they stand in `vault.key` beside the file, made at first use.
+        vault_key: 32 bytes that seal the vault, or the file that has them, made at first use; by default `vault.key` beside the log.
         busy_timeout: How long to wait for another process that writes (seconds).
         shards: Into how many shards a new log is divided; a log that is there keeps its number.
         lifetime: How often a member should look whether it still owns what it owns (seconds): three times in so long.
@@ -94,7 +94,7 @@ class SqliteStore:
         self,
         path: str | Path,
         *,
-        vault_key: bytes | None = None,
+        vault_key: bytes | Path | None = None,
         busy_timeout: float = 5.0,
         shards: int = SHARDS,
         lifetime: float = 5.0,

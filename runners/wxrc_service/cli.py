@@ -5,7 +5,6 @@ import json
 import logging
 import os
 import sys
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -25,7 +24,6 @@ from wxrc_service.options import data_option, serve_options, simulator_hosts_opt
 from wxrc_service.output import open_standard_streams, say
 from wxrc_service.puppets import NAMES, kind_named
 from wxrc_service.serve import Settings, serve
-from wxrc_store.sqlite import SqliteStore
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
@@ -53,7 +51,7 @@ def main() -> None:
 @serve_options
 @simulator_options
 def serve_command(
-    data: Path,
+    data: DataDir,
     host: str,
     port: int,
     public_url: str,
@@ -63,7 +61,7 @@ def serve_command(
 ) -> None:
     """Run the service until it is told to stop (SIGTERM, Ctrl-C); then finish what is under way."""
     settings = Settings(
-        data=DataDir(data),
+        data=data,
         host=host,
         port=port,
         public_url=public_url,
@@ -78,12 +76,12 @@ def serve_command(
 @serve_options
 @simulator_hosts_option
 def demo_command(
-    data: Path, host: str, port: int, public_url: str, answer_wait_ms: int, simulator_hosts: tuple[str, ...]
+    data: DataDir, host: str, port: int, public_url: str, answer_wait_ms: int, simulator_hosts: tuple[str, ...]
 ) -> None:
     """Run the service with channel and bot `demo`, the simulator, and a receiver that prints the callbacks."""
     receiver = demonstration.DemoReceiver(say)
     settings = Settings(
-        data=DataDir(data),
+        data=data,
         host=host,
         port=port,
         public_url=public_url,
@@ -113,7 +111,7 @@ def channel_group() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @data_option
 def channel_add(
-    data: Path,
+    data: DataDir,
     chid: str,
     callback_url: str,
     callback_format: channel.CallbackFormat,
@@ -150,12 +148,12 @@ def channel_add(
 @click.option("--allow-private", is_flag=True, help="Callbacks may go to private and loopback addresses.")
 @data_option
 def channel_callback(
-    data: Path, chid: str, callback_url: str, callback_format: channel.CallbackFormat, allow_private: bool
+    data: DataDir, chid: str, callback_url: str, callback_format: channel.CallbackFormat, allow_private: bool
 ) -> None:
     """Have a channel's callbacks go to another URL, those included that are under way."""
 
     async def work() -> None:
-        DataDir(data).check()
+        data.check()
         async with opened(data) as store:
             moved = channel.CallbackMoved(
                 at=wall_clock(), callback_url=callback_url, callback_format=callback_format, allow_private=allow_private
@@ -181,11 +179,11 @@ def channel_callback(
     help="What is passed on.",
 )
 @data_option
-def channel_grant(data: Path, chid: str, botcode: str, room_topic: str, on_doubt: Any, inbound: Any) -> None:
+def channel_grant(data: DataDir, chid: str, botcode: str, room_topic: str, on_doubt: Any, inbound: Any) -> None:
     """Let a channel use a bot, on these terms; they replace earlier ones."""
 
     async def work() -> None:
-        DataDir(data).check()
+        data.check()
         async with opened(data) as store:
             granted = channel.BotGranted(
                 at=wall_clock(), botcode=botcode, room_topic=room_topic, on_doubt=on_doubt, inbound=inbound
@@ -224,14 +222,14 @@ def _options(context: click.Context, parameter: click.Parameter, values: tuple[s
     "--pace", type=click.Choice(["customary", "none"]), help="How much it may send; by default what the puppet says."
 )
 @data_option
-def bot_add(data: Path, botcode: str, puppet: str, options: dict[str, str], chid: str | None, pace: Any) -> None:
+def bot_add(data: DataDir, botcode: str, puppet: str, options: dict[str, str], chid: str | None, pace: Any) -> None:
     """Make a bot, and let a channel use it."""
 
     async def work() -> None:
         async with opened(data) as store:
             if chid is not None and not await store.read(channel.stream_name(chid)):
                 raise Refusal(f"there is no channel '{chid}'; make it first: wxrc channel add {chid} --callback URL")
-            with opened_world(DataDir(data).world) as world:
+            with opened_world(data.world) as world:
                 kind = kind_named(puppet, world)
                 await add_bot(store, store.vault, botcode, puppet, kind, at=wall_clock(), options=options, pace=pace)
             if chid is not None:
@@ -245,13 +243,13 @@ def bot_add(data: Path, botcode: str, puppet: str, options: dict[str, str], chid
 @main.command("login")
 @click.argument("botcode", metavar="BOT")
 @data_option
-def login_command(data: Path, botcode: str) -> None:
+def login_command(data: DataDir, botcode: str) -> None:
     """Log a bot in: show each QR code here until somebody has scanned it."""
 
     async def work() -> None:
         async with attached(data) as (gateway, served), anyio.create_task_group() as tasks:
             if served:
-                tasks.start_soon(_watch_service, DataDir(data))
+                tasks.start_soon(_watch_service, data)
             await follow(gateway)
             tasks.cancel_scope.cancel()
 
@@ -308,18 +306,17 @@ def _show_code(code: bot.QrCodeIssued) -> None:
 
 @main.command("status")
 @data_option
-def status_command(data: Path) -> None:
+def status_command(data: DataDir) -> None:
     """Tell how everything is: what, since when, why, and what to do next."""
 
     async def work() -> None:
-        directory = DataDir(data)
-        directory.check()
+        data.check()
         async with (
             opened(data) as store,
-            Gateway(store=SqliteStore(directory.log), puppets={}, passive=True) as gateway,
+            Gateway(store=data.store(), puppets={}, passive=True) as gateway,
         ):
             del store
-            for line in show.status_lines(gateway.world, directory.holder()):
+            for line in show.status_lines(gateway.world, data.holder()):
                 click.echo(line)
 
     run(work)
@@ -338,7 +335,7 @@ def status_command(data: Path) -> None:
 )
 @click.argument("text")
 @data_option
-def send_command(data: Path, botcode: str, room: str, wait_s: float, text: str) -> None:
+def send_command(data: DataDir, botcode: str, room: str, wait_s: float, text: str) -> None:
     """Send a text to a room, and tell what became of it."""
 
     async def work() -> int:
@@ -359,11 +356,11 @@ def send_command(data: Path, botcode: str, room: str, wait_s: float, text: str) 
 @main.command("log")
 @click.argument("what", metavar="MSGID|BOT")
 @data_option
-def log_command(data: Path, what: str) -> None:
+def log_command(data: DataDir, what: str) -> None:
     """Print the event history of a message (by its number) or of a bot (by its name)."""
 
     async def work() -> None:
-        DataDir(data).check()
+        data.check()
         async with opened(data) as store:
             first = await store.at(int(what)) if what.isdecimal() and len(what) < 19 else None
             numbered = first is not None and isinstance(first.event, message.MessageQueued)

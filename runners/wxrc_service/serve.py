@@ -19,7 +19,6 @@ from wxrc_service.connections import Limits
 from wxrc_service.data import DataDir, opened_world
 from wxrc_service.http_server import Server
 from wxrc_service.puppets import kinds
-from wxrc_store.sqlite import SqliteStore
 
 
 @frozen(kw_only=True)
@@ -84,7 +83,7 @@ async def service(settings: Settings) -> AsyncIterator[tuple[Gateway, str]]:
         with settings.data.held(url), ExitStack() as stack:
             world = None if settings.simulator is False else stack.enter_context(opened_world(settings.data.world))
             gateway = Gateway(
-                store=SqliteStore(settings.data.log),
+                store=settings.data.store(),
                 puppets=await kinds(world),
                 public_url=url,
                 drain_limit_s=settings.drain_limit_s,
