@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.postgres import postgres as postgres
 from tests.receiver import Receiver
 from tests.webhooks import KEY, SECRET
 from wxrc_core.testing.scripted import ScriptedClient

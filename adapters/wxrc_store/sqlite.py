@@ -26,7 +26,18 @@ from anyio.lowlevel import checkpoint
 from wxrc_core.log import Entry, Lease, Member, Outcome, Owner, Recorded
 from wxrc_core.shard import SHARDS, stream_name
 from wxrc_store._owner_lock import OwnerLock, holder
-from wxrc_store._rows import Tail, check_forgettable, check_shards, decode_rows, encode_batch, owner_of
+from wxrc_store._rows import (
+    CHUNK,
+    FORGET_STREAMS,
+    SNAPSHOT_CHUNK,
+    TAIL,
+    Tail,
+    check_forgettable,
+    check_shards,
+    decode_rows,
+    encode_batch,
+    owner_of,
+)
 from wxrc_store._seal import Sealer
 from wxrc_store._sqlite_file import SETTING, SqliteFile, close, store_error
 from wxrc_store._sqlite_log import SqliteLog
@@ -48,18 +59,6 @@ from wxrc_store.port import Lapsed, StoreError
 
 FEW = 64
 """So many rows are read straight from the event loop (about 0.2 ms); more are worth a thread."""
-
-TAIL = 5_000
-"""So many of the newest events are kept in memory, for those who follow the log."""
-
-CHUNK = 1000
-"""So many rows are fetched and then decoded. Rows of a whole big page at once cost a replay up to half its speed."""
-
-SNAPSHOT_CHUNK = 1 << 20
-"""So many bytes of a snapshot are written in one transaction: appends wait for one chunk and not for the whole."""
-
-FORGET_STREAMS = 200
-"""So many streams are deleted in one transaction, for the same reason."""
 
 PROBES = (0.0, 0.002, 0.005)
 """Pauses before the owner's lock is tried (seconds): another process that looks who holds it may hold it for a moment itself."""

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import urlsplit
 
 from wxrc_core.errors import WxrcError
 from wxrc_store.port import Store, Vault
@@ -30,16 +29,25 @@ def open_store(where: str | Path, vault_key: bytes | Path, seen: Path | None = N
     """
     if isinstance(where, Path):
         return SqliteStore(where, vault_key=vault_key)
-    raise WxrcError(f"there is no store of the kind {urlsplit(where).scheme!r}")
+    match where.partition("://")[0]:
+        case "postgresql" | "postgres":
+            try:
+                from wxrc_store.postgres import PostgresStore
+            except ModuleNotFoundError as error:
+                raise WxrcError(
+                    f"a PostgreSQL store needs {error.name}, which is not installed: pip install 'wxrc[postgres]'"
+                ) from error
+            return PostgresStore(where, vault_key=vault_key, seen=seen)
+    raise WxrcError("the store must be a URL as in postgresql://user@host/database")
 
 
 def shown(url: str) -> str:
-    """Return a store's URL without anything that may be secret: no password, no user, no parameters."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    """Return a store's URL without anything that may be secret: no user, no password, no parameters."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.partition('?')[0].rpartition('@')[2]}"
 
 
 def has_password(url: str) -> bool:
     """Return whether a password stands in a store's URL."""
-    parts = urlsplit(url)
-    return bool(parts.password) or "password=" in parts.query
+    before, _, parameters = url.partition("://")[2].partition("?")
+    return ":" in before.rpartition("@")[0] or "password=" in parameters
