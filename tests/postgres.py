@@ -3,10 +3,12 @@
 It listens on loopback and runs as a user without rights where the tests run as root, as PostgreSQL demands.
 """
 
+import atexit
 import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 import warnings
 from collections.abc import Iterator
@@ -28,20 +30,26 @@ _fresh = count()
 
 
 class PostgresServer:
-    """A server on a data directory; a context manager. It keeps its port over restarts.
+    """A server on a data directory of its own; a context manager. It keeps its port over restarts.
 
     Attributes:
-        folder: Its data directory.
+        folder: Its data directory. Not one of pytest's: those are closed to the user that it runs as.
         port: Its port.
         process: The process that runs now or ran last.
     """
 
-    def __init__(self, folder: Path, *settings: str) -> None:
-        self.folder = folder
+    def __init__(self, *settings: str, copy_of: Path | None = None) -> None:
         self.port = free_port()
         self._settings = settings
-        self._kit = get_server(folder, start=False)
+        home = tempfile.mkdtemp(prefix="wxrc-postgres-")
+        atexit.register(shutil.rmtree, home, ignore_errors=True)
+        self.folder = Path(home) / "data"
+        if copy_of is not None:
+            shutil.copytree(copy_of, self.folder)
+        self._kit = get_server(self.folder, start=False)
         self._kit.ensure_pgdata_inited()
+        for path in self.folder.rglob("*") if copy_of is not None and self._kit.system_user else ():
+            shutil.chown(path, self._kit.system_user)
 
     def __enter__(self) -> "PostgresServer":
         self.start()
@@ -49,7 +57,6 @@ class PostgresServer:
 
     def __exit__(self, *exc: object) -> None:
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGCONT)
             self.stop()
 
     def start(self) -> None:
@@ -65,7 +72,7 @@ class PostgresServer:
         ]
         for setting in ("unix_socket_directories=", "max_connections=200", *self._settings):
             command += ["-c", setting]
-        with (self.folder.parent / f"{self.folder.name}.log").open("ab") as log:
+        with (self.folder.parent / "log").open("ab") as log:
             user = self._kit.system_user
             self.process = subprocess.Popen(command, stdout=log, stderr=log, user=user, cwd="/")
         deadline = time.monotonic() + LIMIT_S
@@ -114,15 +121,9 @@ class PostgresServer:
         self.execute(f"CREATE DATABASE {name} {options}")
         return name
 
-    def copy(self, folder: Path) -> "PostgresServer":
+    def copy(self) -> "PostgresServer":
         """Return another server on a copy of the data, which must not be in use; it has the same port."""
-        shutil.copytree(self.folder, folder)
-        (folder / "postmaster.pid").unlink(missing_ok=True)
-        if self._kit.system_user:
-            for path in (folder, *folder.rglob("*")):
-                shutil.chown(path, self._kit.system_user)
-        os.chmod(folder, 0o700)
-        other = PostgresServer(folder, *self._settings)
+        other = PostgresServer(*self._settings, copy_of=self.folder)
         other.port = self.port
         return other
 
@@ -132,7 +133,7 @@ def _children(pid: int) -> list[int]:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+def postgres() -> Iterator[PostgresServer]:
     """A server that all tests share, each with a database or a schema of its own."""
-    with PostgresServer(tmp_path_factory.mktemp("postgres") / "data") as server:
+    with PostgresServer() as server:
         yield server

@@ -4,7 +4,6 @@ import os
 import random
 import signal
 import time
-from pathlib import Path
 
 import anyio
 import psycopg
@@ -108,7 +107,7 @@ async def test_processes_append_at_once(url: str, anyio_backend_name: str) -> No
 # -- the server -----------------------------------------------------------------------------------------------------------------
 
 
-async def test_the_server_crashes_under_load(tmp_path: Path, anyio_backend_name: str) -> None:
+async def test_the_server_crashes_under_load(anyio_backend_name: str) -> None:
     """A server that is shut down at once and started again, three times under load, has lost nothing that was acknowledged and doubled
     nothing; writers and followers go on by themselves.
     """
@@ -121,7 +120,7 @@ async def test_the_server_crashes_under_load(tmp_path: Path, anyio_backend_name:
             acks.extend(await acknowledged(process))
 
     running: list[anyio.abc.Process] = []
-    with PostgresServer(tmp_path / "data") as server:
+    with PostgresServer() as server:
         async with opened(server.url()) as store, anyio.create_task_group() as tasks:
             tasks.start_soon(follow, store, seen)
             async with anyio.create_task_group() as others:
@@ -150,9 +149,9 @@ async def test_the_server_crashes_under_load(tmp_path: Path, anyio_backend_name:
     assert log == seen[: len(log)]
 
 
-async def test_a_server_that_hangs(tmp_path: Path) -> None:
+async def test_a_server_that_hangs() -> None:
     """While the server hangs (SIGSTOP) every call ends with an error within its time limit, and afterwards everything goes on."""
-    with PostgresServer(tmp_path / "data") as server:
+    with PostgresServer() as server:
         async with PostgresStore(server.url(), vault_key=KEY, limit=1) as store:
             await store.append([Entry("s", 0, [queued()])])
             member = await store.join("one")

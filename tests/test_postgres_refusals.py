@@ -115,21 +115,21 @@ def test_a_url_that_is_none(url: str) -> None:
 
 
 @pytest.mark.slow
-async def test_a_server_without_fsync(tmp_path: Path) -> None:
+async def test_a_server_without_fsync() -> None:
     """A server that does not wait for its disk is refused."""
-    with PostgresServer(tmp_path / "data", "fsync=off") as server:
+    with PostgresServer("fsync=off") as server:
         await refused(PostgresStore(server.url(), vault_key=KEY), "does not wait for its disk; set fsync = on")
 
 
 @pytest.mark.slow
-async def test_a_standby(tmp_path: Path) -> None:
+async def test_a_standby() -> None:
     """A standby is refused, also one that a running store finds where its server was; the server itself is taken again."""
-    with PostgresServer(tmp_path / "data") as server:
+    with PostgresServer() as server:
         store = PostgresStore(server.url(), vault_key=KEY)
         async with store:
             await store.append([Entry("s", 0, [queued()])])
             server.stop()
-            standby = server.copy(tmp_path / "standby")
+            standby = server.copy()
             (standby.folder / "standby.signal").touch()
             with standby:
                 await refused(
@@ -150,12 +150,12 @@ async def test_a_log_that_went_back(tmp_path: Path, regrown: int) -> None:
     were written in their place.
     """
     seen = tmp_path / "seen"
-    with PostgresServer(tmp_path / "data") as server:
+    with PostgresServer() as server:
         url = server.url()
         async with PostgresStore(url, vault_key=KEY) as store:
             await store.append([Entry("before", 0, [queued()])])
         server.stop()
-        older = server.copy(tmp_path / "older")
+        older = server.copy()
         server.start()
         async with PostgresStore(url, vault_key=KEY, seen=seen) as store:
             for number in range(3):
