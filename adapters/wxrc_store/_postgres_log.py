@@ -182,8 +182,7 @@ class PostgresLog:
 
     def close(self) -> None:
         """See `Backend.close`."""
-        if self.lost is None:
-            self._seen.write(self._log, self._mark, now=True)
+        self._seen.write(self._log, self._mark, now=True)
         self._session.close()
 
     def _check(self) -> None:
