@@ -60,7 +60,7 @@ def test_the_service_on_postgres(url: str, tmp_path: Path) -> None:
 
 
 def test_verify_and_prune(url: str, tmp_path: Path) -> None:
-    """Old messages that have ended go into the archive, and what is left is in order."""
+    """Old messages that have ended go into the archive, and what is left keeps its position."""
     data, archive = tmp_path / "data", tmp_path / "archive.gz"
     cli("channel", "add", "crm", data=data, env={"WXRC_STORE": url})
     cli("bot", "add", "zhao", "--puppet", "simulator", "--channel", "crm", data=data, env={"WXRC_STORE": url})
@@ -70,6 +70,10 @@ def test_verify_and_prune(url: str, tmp_path: Path) -> None:
         async with PostgresStore(url, vault_key=data / "vault.key") as store:
             await store.append(lives)
 
+    async def positions() -> list[int]:
+        async with PostgresStore(url, vault_key=data / "vault.key") as store:
+            return [recorded.position for recorded in await store.read_all()]
+
     anyio.run(fill)
     place = ("--store", url)
     (tmp_path / "store-url").write_text(url)
@@ -77,12 +81,12 @@ def test_verify_and_prune(url: str, tmp_path: Path) -> None:
     pruned = cli(
         "prune", "--before", "2024-01-01", "--archive", str(archive), "--store", f"@{tmp_path / 'store-url'}", data=data
     )
-    after = cli("verify", *place, data=data)
+    left = anyio.run(positions)
 
     assert "2103 events" in before.stdout
     assert "699 streams with 2097 events" in pruned.stdout  # the one with the newest event stays
     assert 2097 == len(gzip.decompress(archive.read_bytes()).splitlines())
-    assert "6 events" in after.stdout
+    assert [1, 2, 3, 2101, 2102, 2103] == left
     assert "can read the password in --store" in before.stderr
     assert "" == pruned.stderr
     assert "hunter2" not in before.stdout + before.stderr + pruned.stdout
