@@ -9,7 +9,7 @@ import pytest
 from tests.postgres import PostgresServer
 from wxrc_core.log import Entry
 from wxrc_core.testing.store_contract import LIMIT, queued
-from wxrc_store import NewerEvents, StoreError, _postgres_server
+from wxrc_store import NewerEvents, StoreError, _postgres_log, _postgres_server
 from wxrc_store.postgres import PostgresStore
 
 pytestmark = pytest.mark.anyio
@@ -251,3 +251,17 @@ async def test_opened_by_many_at_the_same_moment(postgres: PostgresServer, datab
             tasks.start_soon(use, number)
 
     assert list(range(1, 7)) == sorted(outcome.position for outcome in outcomes)
+
+
+async def test_what_was_seen_is_not_forgotten(postgres: PostgresServer, database: str, tmp_path: Path) -> None:
+    """A handle that has seen less does not lower what the file beside the service says."""
+    seen, url = tmp_path / "seen", postgres.url(database)
+    async with PostgresStore(url, vault_key=KEY, seen=seen) as service:
+        await service.append([Entry("s", 0, [queued(), queued()])])
+    remembered = seen.read_text()
+    lower = _postgres_log.Seen(seen, service._server.name)
+    log, mark = lower.read()  # type: ignore[misc]
+    lower.write(log, mark._replace(position=mark.position - 1), now=True)
+
+    assert 2 == mark.position
+    assert remembered == seen.read_text()

@@ -92,6 +92,9 @@ class Seen:
         if self._path is None or not mark.position or (not now and time.monotonic() < self._written + NOTE_EVERY):
             return
         self._written = time.monotonic()
+        known = self.read()
+        if known is not None and known[0] == log and known[1].position > mark.position:
+            return  # a command beside the service has seen less than the service
         said = {"server": self._server, "log": log, "position": mark.position, "digest": mark.digest}
         fresh = self._path.with_name(f"{self._path.name}.{os.getpid()}.tmp")
         with suppress(OSError):  # it is a further safeguard: a full disk here must not end the service

@@ -119,7 +119,7 @@ class PostgresStore:
             StoreError: The database cannot be used; the sentence says why.
         """
         self._heart, self._side = Pool(self._server), Pool(self._server)
-        self._heart_use, self._side_use = anyio.CapacityLimiter(1), anyio.CapacityLimiter(SIDE_CALLS)
+        self._heart_use, self._side_use = anyio.CapacityLimiter(2), anyio.CapacityLimiter(SIDE_CALLS)
         self._tail = Tail(TAIL)
         self._log = PostgresLog(Session(self._server), self._names, self._seen, self._committed_up_to)
         self._server.watch()
