@@ -39,6 +39,10 @@ ORDER BY position DESC
 
 KIND = "INSERT INTO {schema}.event_type VALUES (%s, %s, %s) ON CONFLICT DO NOTHING"
 
+PROBE = """
+INSERT INTO {schema}.setting VALUES ('probed', %s) ON CONFLICT (name) DO UPDATE SET value = excluded.value
+"""
+
 NOTE_EVERY = 1.0
 """How often the file beside the service is written, at most (seconds)."""
 
@@ -48,7 +52,7 @@ UNREACHABLE = -1
 
 @frozen
 class Append:
-    """The entries of one `Store.append`, ready to be written, and as they were given."""
+    """The entries of one `Store.append`, ready to be written, and as they were given. Without any it is a probe."""
 
     entries: Sequence[EncodedEntry]
     batch: Sequence[Entry]
@@ -129,6 +133,7 @@ class PostgresLog:
         self.lost: StoreError | None = None
         self._session = session
         self._append, self._head, self._kind = names.sql(APPEND), names.sql(HEAD), names.sql(KIND)
+        self._probe = names.sql(PROBE)
         self._seen = seen
         self._committed = committed
         self._log = 0
@@ -159,6 +164,9 @@ class PostgresLog:
             rows = self._session.call(lambda connection: _rows(connection, self._append, arguments))
             outcomes = _outcomes(rows)
             self._advance(entries, outcomes)
+        if not all(work.entries for work in group):
+            position = self.head()
+            self._session.call(lambda connection: connection.execute(self._probe, (position,)))
         results, start = [], 0
         for work in group:
             results.append(outcomes[start : start + len(work.entries)])

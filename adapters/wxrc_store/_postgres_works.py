@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 
 from wxrc_core.codec import encode
 from wxrc_core.log import Fence, Lease, Member, Owner, Recorded
-from wxrc_core.shard import ShardTaken, evolve, stream_name
+from wxrc_core.shard import ShardTaken, stream_name
 from wxrc_store._postgres_schema import Names
 from wxrc_store._postgres_server import Connection
-from wxrc_store._rows import CHUNK, RELEASE, SNAPSHOTS, decode_rows
+from wxrc_store._rows import CHUNK, RELEASE, SNAPSHOTS, decode_rows, owner_of
 from wxrc_store.port import Lapsed
 
 STREAM = "SELECT * FROM {schema}.event WHERE stream = %s AND version > %s ORDER BY version"
@@ -72,7 +72,7 @@ class Works:
         """Return the owner (empty = free) and the last event of each of these shards that was ever taken."""
         streams = {stream_name(shard): shard for shard in shards}
         rows = self._events(connection, LATEST, (list(streams),))
-        return {streams[last.stream]: (evolve(None, last.event).member, last) for last in rows}
+        return {streams[last.stream]: (owner_of(last), last) for last in rows}
 
     # -- members and shards -----------------------------------------------------------------------------------------------------
 

@@ -97,6 +97,7 @@ class SqliteFile:
         self.head = HeadFile(path.with_name(f"{path.name}.head"))
         self._wal = path.with_name(f"{path.name}-wal")
         self._key = path.with_name("vault.key") if vault_key is None else vault_key
+        self._key_beside = self._key == path.with_name("vault.key")
         if isinstance(self._key, bytes):
             Sealer(self._key)  # refuses a key of the wrong length before anything is made
         self._busy_timeout = busy_timeout
@@ -227,7 +228,9 @@ class SqliteFile:
         return connection
 
     def _connect(self, create: bool) -> apsw.Connection:
-        key_there = isinstance(self._key, Path) and self._key.exists()  # asked first: a key is made after its store
+        key_there = (
+            self._key_beside and self.path.with_name("vault.key").exists()
+        )  # asked first: a key is made after its store
         if create and not self.path.exists():
             self._make(key_there)
         connection = self._connection()
@@ -282,7 +285,7 @@ class SqliteFile:
         found = connection.pragma("user_version")  # asked again: another process may have been faster
         if found == 0:
             connection.execute(SCHEMA)
-            if self._given is None:  # with a key of one's own nothing else tells that there was a log before
+            if self._key_beside:  # with a key of one's own nothing else tells that there was a log before
                 self.head.forget()
         for number in range(max(found, 1), FORMAT):
             connection.execute(MIGRATIONS[number])

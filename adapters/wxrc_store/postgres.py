@@ -153,6 +153,8 @@ class PostgresStore:
         for entry in batch:
             if "\0" in entry.stream:
                 raise ValueError(f"The stream's name {entry.stream!r} has a NUL in it, which PostgreSQL does not keep.")
+        if not batch:
+            return []
         return await self._writer.submit(Append(encode_batch(batch), batch))
 
     async def read(self, stream: str, after: int = 0) -> Sequence[Recorded]:
@@ -176,6 +178,10 @@ class PostgresStore:
     async def changed(self, after: int) -> None:
         """See `Store.changed`."""
         await self._writer.changed(after)
+
+    async def probe(self) -> None:
+        """See `Store.probe`. It commits one row, and sees that the newest event is still there."""
+        await self._writer.submit(Append((), ()))
 
     # -- ownership --------------------------------------------------------------------------------------------------------------
 

@@ -16,7 +16,8 @@ from wxrc_service.stores import has_password
 
 CONFIG = "wxrc.toml"
 SETTINGS: dict[str, type] = {
-    "data": str, "store": str, "vault_key_file": str, "host": str, "port": int, "public_url": str, "answer_wait_ms": int, "simulator": bool, "simulator_host": str,
+    "data": str, "store": str, "vault_key_file": str, "host": str, "port": int, "public_url": str, "answer_wait_ms": int,
+    "simulator": bool, "simulator_host": str,
 }  # fmt: skip
 """What `wxrc.toml` may say, and of what type; `WXRC_DATA`, `WXRC_HOST`, ... and options come before it."""
 
