@@ -1,5 +1,6 @@
 # Everything here sets up what it needs: a virtual environment in .venv, from the versions in constraints.txt.
 # A machine needs Python 3.11 or later, pip and make; node comes from the machine (20 or later) or else from pip.
+# The tests bring a PostgreSQL server from pip; those of the pooler need pgbouncer (apt-get install pgbouncer).
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
@@ -67,7 +68,7 @@ bench: $(VENV)/.dev ## measure, against what stands beside it in the same run
 soak: $(VENV)/.dev ## the long simulations, every planted fault, many more kills and power cuts
 	WXRC_SEEDS=$(SOAK_SEEDS) WXRC_KILLS=$(SOAK_KILLS) WXRC_CUTS=$(SOAK_CUTS) WXRC_EXAMPLES=$(SOAK_EXAMPLES) WXRC_HOSTILE=$(SOAK_HOSTILE) \
 		$(BIN)/python -m pytest --timeout 0 tests/test_simulation.py tests/test_kill.py tests/test_store_power.py tests/test_kit_machines.py \
-		tests/test_http_memory.py
+		tests/test_http_memory.py tests/test_postgres_processes.py
 	$(BIN)/python -m wxrc_simulation --plants
 
 proto: $(BIN)/python ## write the Wechaty protocol's Python from its .proto file

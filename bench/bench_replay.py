@@ -113,6 +113,7 @@ def rows(path: Path, events: int) -> float:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--engine", choices=ENGINES, help="only this one")
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--tail", type=int, default=50_000, help="how many events follow the snapshot")
     parser.add_argument("--passes", type=int, default=5)
