@@ -1,4 +1,6 @@
-"""What one callback costs the sender: CPU time per post, against a receiver on this machine in a process of its own.
+"""What one callback costs the sender, how many a gateway delivers, and what a dead endpoint does to the healthy ones.
+
+The receiver is on this machine, in a process of its own. The gateway runs on SQLite: what is due and what was acknowledged is on disk.
 
 python bench/bench_callbacks.py [--posts N]
 """
@@ -7,12 +9,23 @@ import argparse
 import asyncio
 import json
 import multiprocessing
+import socket
+import statistics
+import tempfile
 import time
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 import anyio
 
-from wxrc_webhook import Acknowledged, CallbackRequest, WebhookSender, new_webhook_secret
+from wxrc_core.inbound import MessageReceived, stream_name
+from wxrc_core.log import Entry
+from wxrc_core.puppet import Capabilities
+from wxrc_gateway import Gateway, PuppetKind
+from wxrc_gateway.gateway import wall_clock
+from wxrc_store.sqlite import SqliteStore
+from wxrc_webhook import Acknowledged, CallbackRequest, Failed, WebhookSender, new_webhook_secret
 
 ANSWER = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 20\r\n\r\n{"result":"success"}'
 SECRET = new_webhook_secret(bytes(range(32)))
@@ -93,6 +106,108 @@ async def measure(port: int, posts: int, at_once: int) -> tuple[float, float]:
     return cpu / posts * 1e6, posts / took
 
 
+# -- a whole gateway ------------------------------------------------------------------------------------------------------------
+
+BOTS = 50
+KIND = PuppetKind(lambda context: None, Capabilities())  # type: ignore[arg-type, return-value]  # no bot logs in
+
+
+class Stopwatch(WebhookSender):
+    """A sender that notes when each message was acknowledged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.acknowledged: dict[str, float] = {}
+
+    async def post(self, request: CallbackRequest) -> Acknowledged | Failed:
+        """Post, and note when it was acknowledged."""
+        outcome = await super().post(request)
+        if isinstance(outcome, Acknowledged):
+            self.acknowledged[request.body["msgData"]["messageId"]] = time.perf_counter()
+        return outcome
+
+
+async def write(store: SqliteStore, bots: Sequence[str], first: int, count: int) -> list[str]:
+    """Have people write so many messages to each bot; return their ids."""
+    entries, ids = [], []
+    for number in range(first, first + count):
+        for bot in bots:
+            name = f"{bot}-{number}"
+            received = MessageReceived(
+                at=wall_clock(), botcode=bot, message_id=name, kind="text", text="在吗", from_id="w"
+            )
+            entries.append(Entry(stream_name(bot, name), 0, (received,)))
+            ids.append(name)
+    await store.append(entries)
+    return ids
+
+
+async def set_up(gateway: Gateway, urls: Sequence[str]) -> list[str]:
+    """Make a bot and a channel for each of these URLs; return the bots."""
+    bots = [f"bot{number}" for number in range(len(urls))]
+    for bot, url in zip(bots, urls, strict=True):
+        await gateway.add_bot(bot, "none")
+        await gateway.add_channel(f"ch-{bot}", callback_url=url, allow_private=True)
+        await gateway.grant_bot(f"ch-{bot}", bot)
+    return bots
+
+
+async def durable(port: int, posts: int) -> tuple[float, float]:
+    """Return how many callbacks a second one gateway delivers, and the CPU time for each in microseconds.
+
+    Each is recorded as due, posted, and recorded as delivered.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        store = SqliteStore(Path(folder) / "wxrc.db")
+        async with Gateway(store=store, puppets={"none": KIND}) as gateway:
+            bots = await set_up(gateway, [f"http://127.0.0.1:{port}/callback"] * BOTS)
+            await write(store, bots, 0, 2)
+            await gateway_idle(gateway)
+            cpu, begun = time.process_time(), time.perf_counter()
+            ids = await write(store, bots, 2, posts // BOTS)
+            await gateway_idle(gateway)
+            cpu, took = time.process_time() - cpu, time.perf_counter() - begun
+            return len(ids) / took, cpu / len(ids) * 1e6
+
+
+async def gateway_idle(gateway: Gateway) -> None:
+    """Wait until everything that is in the log has been told, and that is in the log too."""
+    newest = 0
+    while True:
+        page = await gateway.store.read_all(newest, 50_000)
+        newest = page[-1].position if page else newest
+        if not page and gateway.world.position >= newest and not gateway.world.deliveries:
+            return
+        await anyio.sleep(0.002)
+
+
+async def latency(port: int, *, dead: bool, rounds: int = 60) -> float:
+    """Return the median time from a message to the acknowledgement of its callback, for 50 healthy endpoints (ms).
+
+    Args:
+        port: Of the healthy receiver.
+        dead: There is one endpoint more, which takes connections and never answers.
+        rounds: How often a person writes to each bot.
+    """
+    silent = socket.create_server(("127.0.0.1", 0), backlog=128)
+    urls = [f"http://127.0.0.1:{port}/callback"] * BOTS
+    urls += [f"http://127.0.0.1:{silent.getsockname()[1]}/"] * dead
+    watch, written = Stopwatch(), dict[str, float]()
+    with silent, tempfile.TemporaryDirectory() as folder:
+        store = SqliteStore(Path(folder) / "wxrc.db")
+        async with Gateway(store=store, puppets={"none": KIND}, sender=watch, drain_limit_s=1) as gateway:
+            bots = await set_up(gateway, urls)
+            for number in range(rounds):
+                begun = time.perf_counter()
+                written |= dict.fromkeys(await write(store, bots[:BOTS], number, 1), begun)
+                if dead:
+                    await write(store, bots[BOTS:], number, 1)
+                while not written.keys() <= watch.acknowledged.keys():
+                    await anyio.sleep(0.002)
+                await anyio.sleep(0.05)
+    return statistics.median(watch.acknowledged[name] - at for name, at in written.items()) * 1000
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -111,7 +226,25 @@ def main() -> None:
             name = "uvloop" if backend_options else backend
             found.append({"loop": name, "at_once": at_once, "cpu_us": round(cost), "per_s": round(rate)})
             print(f"{name:8} {at_once:3} at once: {cost:5.0f} us CPU per callback, {rate:7,.0f}/s")
-    print(json.dumps({"callbacks": found}))
+    uvloop = {"use_uvloop": True}
+    rate, cost = anyio.run(durable, port, options.posts, backend_options=uvloop)
+    print(f"gateway on SQLite: {rate:,.0f} durable callbacks/s, {cost:.0f} us CPU each")
+    pairs = []
+    for _ in range(3):  # by turns, since the machine has other things to do
+        healthy = anyio.run(lambda: latency(port, dead=False), backend_options=uvloop)
+        beside = anyio.run(lambda: latency(port, dead=True), backend_options=uvloop)
+        pairs.append((healthy, beside))
+    healthy, beside = (min(times) for times in zip(*pairs, strict=True))
+    print(
+        f"50 healthy endpoints: median {healthy:.1f} ms; beside a dead one {beside:.1f} ms ({beside / healthy - 1:+.0%})"
+    )
+    whole = {
+        "per_s": round(rate),
+        "cpu_us": round(cost),
+        "median_ms": round(healthy, 1),
+        "beside_dead_ms": round(beside, 1),
+    }
+    print(json.dumps({"callbacks": found, "gateway": whole}))
     receiver.terminate()
 
 

@@ -36,10 +36,10 @@ WORDS: dict[str, dict[str, str]] = {
             "An attempt is recorded before the message is handed over. So wherever the gateway is killed, the log says what may "
             "have been sent. A message that may have arrived is never reported as not sent: it goes into doubt."
         ),
-        "message.queued": "Accepted, and on disk. It waits for its bot, its room's turn and the pace.",
+        "message.queued": "Accepted, and on disk. It waits for its bot, its turn in its conversation, the pace, and its image.",
         "message.attempted": "It is being handed to the WeChat client.",
         "message.sent": "WeChat took it and gave a receipt. Final.",
-        "message.room_not_found": "The bot's complete room list has no such room. Final.",
+        "message.room_not_found": "The bot's complete list of rooms, or of contacts, has no such room or person. Final.",
         "message.rejected": "WeChat refused this content. Final.",
         "message.failed": "It was not sent and will not be. Final.",
         "message.expired": "Its time was over before it could be sent. Final.",
@@ -54,10 +54,14 @@ WORDS: dict[str, dict[str, str]] = {
             "post: one that was cut short by a crash is made again."
         ),
         "delivery.due": "It is to be posted, now or after a wait.",
-        "delivery.delivered": "The receiver acknowledged it. Final.",
-        "delivery.expired": "It was no longer worth telling (QR codes, what people say). Final.",
+        "delivery.delivered": "The receiver acknowledged it. An operator may have it replayed.",
+        "delivery.expired": "It was no longer worth telling (QR codes, what people say). An operator may have it replayed.",
         "delivery.superseded": "A newer notice of its kind about its bot has overtaken it (QR codes, bot status). Final.",
-        "delivery.dead": "The schedule is used up, or the receiver said that it is gone (410). Final.",
+        "delivery.dead": (
+            "A dead letter: the schedule is used up, or the URL is disabled (410, or failures for 5 days). An operator may have it "
+            "replayed."
+        ),
+        "delivery.cancelled": "Its channel was removed first. Final.",
         "delivery.answered": "The request that made the message was still waiting and got the end in its answer: no callback. Final.",
     },
     "zh": {
@@ -82,10 +86,10 @@ WORDS: dict[str, dict[str, str]] = {
             "先记录尝试，再把消息交出去。所以网关无论在哪一刻被杀掉，日志都说得清哪些消息可能已经发出。可能已经送到的消息，"
             "绝不会被说成没有发出，而是进入存疑。"
         ),
-        "message.queued": "已受理，已落盘。等机器人、等本群轮到它、等发送节奏。",
+        "message.queued": "已受理，已落盘。等机器人、等本群（或本人）轮到它、等发送节奏，图片消息还要等图片取回来。",
         "message.attempted": "正在交给微信客户端。",
         "message.sent": "微信已接收，并给了回执。终态。",
-        "message.room_not_found": "机器人完整的群列表里没有这个群。终态。",
+        "message.room_not_found": "机器人完整的群列表或联系人列表里没有这个群或这个人。终态。",
         "message.rejected": "微信拒绝了这个内容。终态。",
         "message.failed": "没有发出，也不会再发。终态。",
         "message.expired": "还没能发出就过了有效期。终态。",
@@ -96,10 +100,11 @@ WORDS: dict[str, dict[str, str]] = {
             "一条发给一个渠道的回调，至少送达一次，`webhook-id` 始终不变。投递之前不写任何记录：因崩溃而中断的投递会重做。"
         ),
         "delivery.due": "等待投递：马上，或者过一会儿。",
-        "delivery.delivered": "接收方已确认。终态。",
-        "delivery.expired": "已经不值得通知（二维码、别人说的话）。终态。",
+        "delivery.delivered": "接收方已确认。管理员可以重放。",
+        "delivery.expired": "已经不值得通知（二维码、别人说的话）。管理员可以重放。",
         "delivery.superseded": "同一机器人的同类新通知已经取代了它（二维码、机器人状态）。终态。",
-        "delivery.dead": "重试次数用完，或者接收方说地址已失效（410）。终态。",
+        "delivery.dead": "死信：重试次数用完，或者地址已停用（410，或连续失败 5 天）。管理员可以重放。",
+        "delivery.cancelled": "渠道在此之前被移除。终态。",
         "delivery.answered": "创建这条消息的请求还在等待，已经在应答里得到了结果：不再回调。终态。",
     },
 }

@@ -46,8 +46,9 @@ _http = httpx2.Client(
 
 
 def surroundings(**further: str) -> dict[str, str]:
-    """Return the environment for a process under test: this one's without any setting of WXRC, and what is given."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("WXRC_")} | further
+    """Return the environment for a process under test: this one's without any setting of WXRC, in English, and what is given."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("WXRC_")}
+    return own | {"WXRC_LANG": "en"} | further
 
 
 def free_port() -> int:

@@ -137,3 +137,4 @@ def postgres() -> Iterator[PostgresServer]:
     """A server that all tests share, each with a database or a schema of its own."""
     with PostgresServer() as server:
         yield server
+        server.stop(signal.SIGQUIT)  # what it has is thrown away: it need not write it out

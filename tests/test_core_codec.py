@@ -18,14 +18,17 @@ from wxrc_core.testing.strategies import values
 examples = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 NAMES = {
-    "bot": "added client_restarted digits_wanted link_lost link_restored logged_in logged_out login_failed login_repeated"
-    " login_requested logout_requested qr_code_issued qr_code_scanned rooms_changed signed_out stop_requested stopped",
-    "channel": "added bot_granted callback_moved",
-    "delivery": "answered attempted delivered due expired given_up postponed superseded",
+    "bot": "added client_restarted contacts_changed digits_submitted digits_wanted link_lost link_restored logged_in logged_out"
+    " login_failed login_repeated login_requested logout_requested qr_code_issued qr_code_scanned rooms_changed signed_out"
+    " stop_requested stopped",
+    "channel": "added bot_granted bot_revoked callback_disabled callback_moved callback_retried key_added key_ended removed"
+    " resumed secret_added secret_ended settings_changed suspended",
+    "delivery": "answered attempted cancelled delivered due expired given_up postponed replayed superseded",
     "inbound": "received",
-    "message": "attempted cancelled expired failed in_doubt queued rejected requeued room_not_found sent",
+    "message": "attempted cancelled expired failed image_stored in_doubt queued rejected requeued room_not_found sent",
     "operation": "accepted",
     "shard": "freed taken",
+    "token": "added removed",
 }
 """What stands in logs that exist. A name may be added here, never changed or taken away."""
 
@@ -57,7 +60,9 @@ def test_bytes_are_plain_json() -> None:
     name, schema, written = codec.encode(event)
 
     assert ("message.sent", 1) == (name, schema)
-    assert {"at": 1, "attempt": 2, "receipt": "wx3", "mention": "ok", "answered": False} == json.loads(written)
+    assert {"at": 1, "attempt": 2, "receipt": "wx3", "mention": "ok", "answered": False, "by": ""} == json.loads(
+        written
+    )
 
 
 def test_an_older_event_without_a_newer_field() -> None:

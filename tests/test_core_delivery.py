@@ -21,6 +21,8 @@ POSTPONED = delivery.DeliveryPostponed(at=2_100, attempt=1, reason="HTTP 500", n
 DELIVERED = delivery.DeliveryDelivered(at=2_200, attempt=1)
 EXPIRED = delivery.DeliveryExpired(at=8_000)
 SUPERSEDED = delivery.DeliverySuperseded(at=3_000)
+CANCELLED = delivery.DeliveryCancelled(at=3_000)
+REPLAYED = delivery.DeliveryReplayed(at=9_000, chid="ch", botcode="b", kind="sendStatus", position=5, by="cli:ann")
 DEAD = delivery.DeliveryGivenUp(at=3_000, attempt=1, reason="HTTP 410")
 
 STATES: dict[DeliveryState, tuple[DeliveryEvent, ...]] = {
@@ -31,6 +33,7 @@ STATES: dict[DeliveryState, tuple[DeliveryEvent, ...]] = {
     DeliveryState.SUPERSEDED: (*BRIEF, SUPERSEDED),
     DeliveryState.DEAD: (*BRIEF, DEAD),
     DeliveryState.ANSWERED: ANSWERED,
+    DeliveryState.CANCELLED: (*BRIEF, CANCELLED),
 }
 """A history that leads to each state."""
 
@@ -56,6 +59,8 @@ COMMANDS: dict[str, tuple[delivery.Command, dict[DeliveryState, tuple[DeliveryEv
         delivery.GiveUp(at=3_000, reason="HTTP 500"),
         {DeliveryState.DUE: (delivery.DeliveryGivenUp(at=3_000, attempt=0, reason="HTTP 500"),)},
     ),
+    "cancel": (delivery.Cancel(at=3_000), {DeliveryState.DUE: (CANCELLED,)}),
+    "replay a QR code": (delivery.Replay(at=9_000, position=5), {}),
 }
 """Each command, and what it leads to in the states where it leads to anything."""
 
@@ -156,3 +161,31 @@ def test_the_webhook_id_is_the_name_of_its_cause_and_channel() -> None:
     assert "delivery/evt_17_ch_1" == stream
     assert "evt_17_ch_1" == delivery.webhook_id(stream)
     assert 17 == delivery.cause(stream)
+
+
+@pytest.mark.parametrize(
+    ("end", "then"),
+    [
+        pytest.param((), NOTHING, id="due"),
+        pytest.param((DELIVERED,), (REPLAYED,), id="delivered"),
+        pytest.param((POSTPONED, DEAD), (REPLAYED,), id="dead"),
+        pytest.param((delivery.DeliveryExpired(at=3_000),), (REPLAYED,), id="expired"),
+        pytest.param((CANCELLED,), NOTHING, id="cancelled"),
+    ],
+)
+def test_replaying(end: tuple[DeliveryEvent, ...], then: tuple[DeliveryEvent, ...]) -> None:
+    """What has ended is due again, with the whole schedule before it and no time at which it is over; a second time nothing happens."""
+    history = (*DUE, *end)
+    when = delivery.Replay(at=9_000, position=5, by="cli:ann")
+
+    assert then == delivery.decide(folded(delivery, history), when)
+    after = folded(delivery, (*history, *then))
+    assert NOTHING == (delivery.decide(after, when) if then else NOTHING)
+    if then:
+        assert delivery.Delivery(DeliveryState.DUE, 9_000, "ch", "b", "sendStatus") == after
+        assert delivery.evolve(None, REPLAYED) == after, (
+            "the fold of a replica that has forgotten the delivery is the same"
+        )
+        assert (
+            delivery.DeliveryPostponed(at=9_100, attempt=1, reason="HTTP 500", not_before=9_100),
+        ) == delivery.decide(after, failure(9_100))

@@ -205,7 +205,7 @@ def test_a_queue_holds_a_few_texts(desk: Desk) -> None:
 
 def is_empty(queues: DeliveryQueues) -> bool:
     """Say whether nothing is kept, in heaps either."""
-    containers = [value for name, value in vars(queues).items() if name != "botcode"]
+    containers = [value for name, value in vars(queues).items() if name not in ("botcode", "_removed")]
     return not any(len(each) for each in [*containers, queues._expiries._heap])
 
 

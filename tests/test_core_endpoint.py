@@ -44,13 +44,23 @@ def test_one_probe_at_a_time() -> None:
 
 @pytest.mark.parametrize("failures", range(1, 14))
 def test_probes_follow_the_schedule(failures: int) -> None:
-    """The wait grows with the failures in a row; one that was never tried does not wait longer than half a minute."""
+    """The wait grows with the failures in a row, up to half a minute while the outage is young."""
     endpoint = down(failures)
-    scheduled = SCHEDULE_S[min(failures, len(SCHEDULE_S)) - 1] * 1000
+    wait = min(SCHEDULE_S[min(failures, len(SCHEDULE_S)) - 1] * 1000, UNTRIED_PROBE_MS)
 
-    assert scheduled == endpoint.wait_ms("a", failures, 0)
-    assert 0 == endpoint.wait_ms("a", failures, scheduled)
-    assert min(scheduled, UNTRIED_PROBE_MS) == endpoint.wait_ms("a", 0, 0)
+    assert wait == endpoint.wait_ms("a", failures, 0)
+    assert 0 == endpoint.wait_ms("a", failures, wait)
+    assert wait == endpoint.wait_ms("a", 0, 0)
+
+
+@pytest.mark.parametrize(("down_s", "gap_s"), [(60, 30), (1_800, 30), (3_600, 60), (86_400, 1_440)])
+def test_probes_get_rarer_with_the_outage(down_s: int, gap_s: int) -> None:
+    """After an hour one a minute, after a day one in 24 minutes: a receiver that comes back is found soon, and left in peace before."""
+    endpoint = down(3)
+    fail(endpoint, "b", now=down_s * 1000)
+
+    assert gap_s * 1000 == endpoint.wait_ms("a", 3, down_s * 1000)
+    assert UNTRIED_PROBE_MS == endpoint.wait_ms("c", 0, down_s * 1000)
 
 
 def test_probes_are_spread_by_chance() -> None:

@@ -1,6 +1,6 @@
 """A message, rule by rule: given what happened, when something is asked, then this is recorded; and the same again records nothing."""
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given as examples
@@ -129,14 +129,25 @@ def test_expiry() -> None:
     given(asked, claim()).when(message.Expire(at=100)).nothing()
 
 
-def test_cancel_and_resend() -> None:
-    """Only what is queued can be cancelled, only what is in doubt can be resent; an operator may say that it failed."""
+def test_cancel() -> None:
+    """Only what is queued can be cancelled."""
     given(queued()).when(message.Cancel(at=1)).then(MessageCancelled(at=1)).when(message.Cancel(at=2)).nothing()
     CLAIMED.when(message.Cancel(at=1)).refused("only a queued message")
-    CLAIMED.when(message.Resend(at=1)).refused("only a message in doubt")
+
+
+def test_an_operator_resolves_a_doubt() -> None:
+    """Who says that it arrived, failed or is to be resent stands in the log; of nothing but a message in doubt."""
+    sent, failed, resend = (message.Resolve(at=11, verdict=verdict, by="王") for verdict in get_args(message.Verdict))
     doubtful = given(queued(), claim(), DOUBT)
-    doubtful.when(message.Resend(at=11)).then_kinds(MessageRequeued).when(message.Resend(at=12)).refused("in doubt")
-    doubtful.when(message.Fail(at=11, reason="failed", detail="looked")).then_kinds(MessageFailed)
+    found = doubtful.when(sent).then(MessageSent(at=11, attempt=1, receipt="", by="王"))
+    assert "operator" == message.evidence(found.state)
+    found.when(sent).nothing().when(failed).refused("only a message in doubt")
+    failed_ = MessageFailed(at=11, reason="failed", detail="an operator says that it did not arrive", by="王")
+    doubtful.when(failed).then(failed_).when(failed).nothing().when(resend).refused("this one is 'failed'")
+    doubtful.when(resend).then_kinds(MessageRequeued).has(doubted=True).when(resend).refused("this one is 'queued'")
+    for state in (given(queued()), CLAIMED):
+        for command in (sent, failed, resend):
+            state.when(command).refused("only a message in doubt")
 
 
 def test_a_late_receipt_ends_the_doubt() -> None:

@@ -374,7 +374,7 @@ def test_the_backup_is_whole(language: str, demo: Demo) -> None:
     (demo.folder / "backup.db").rename(restored / "wxrc.db")
     (restored / "vault.key").write_bytes((demo.folder / "wxrc-data" / "vault.key").read_bytes())
 
-    assert "demo  not running (was login at the end)" in cli("status", data=restored).stdout
+    assert "demo  not running (was logged in at the end)" in cli("status", data=restored).stdout
 
 
 @pytest.mark.slow
@@ -433,4 +433,4 @@ def test_the_receiver_of_the_first_steps(language: str, tmp_path: Path) -> None:
 
     assert ("qrCode", "zhao") == (code["type"], code["botcode"])
     assert ("botStatus", "login") == (told["type"], told["botStatus"])
-    assert "callbacks 0 under way" in status
+    assert "callbacks  0 due" in status

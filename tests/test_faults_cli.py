@@ -66,7 +66,7 @@ def read_until(process: subprocess.Popen[bytes], what: bytes) -> bytes:
     ("arguments", "env", "words"),
     [
         (("log", "9" * 30), {}, "no message with the number"),
-        (("log", os.fsdecode(b"\xff")), {}, "there is no bot"),
+        (("log", os.fsdecode(b"\xff")), {}, "there is no bot or channel"),
         (("login", "nobody"), {}, "there are: zhao"),
         (("send", "zhao", "--room", "x", os.fsdecode(b"\xff")), {}, "text must be proper text"),
         (("channel", "grant", os.fsdecode(b"\xff"), "zhao"), {}, "chid must be"),

@@ -142,7 +142,7 @@ def test_stopped_under_load(tmp_path: Path) -> None:
             assert 0 == code
             crm.service.start()
         check_sent_once(crm, accepted)
-        crm.wait(lambda: "callbacks 0 under way" in crm.service.cli("status").stdout)
+        crm.wait(lambda: "callbacks  0 due" in crm.service.cli("status").stdout)
         assert 0 == crm.service.stop()
         events = anyio.run(whole_log, crm.service.data)
     doubts = [each for each in events if isinstance(each.event, message.MessageInDoubt)]

@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from tests.receiver import Answer, Receiver
-from wxrc_core import bot, channel, inbound, message
+from wxrc_core import bot, inbound, message
 from wxrc_core.errors import Refusal, TxcodeReused, Unavailable
 from wxrc_core.message import MessageState
 from wxrc_core.puppet import ReportMessage
@@ -355,7 +355,7 @@ async def test_what_another_process_writes_is_taken_in(tmp_path: Path) -> None:
     async with running(tmp_path) as (gateway, world), SqliteStore(tmp_path / "wxrc.db") as other:
         await add_bot(other, other.vault, "second", "simulator", kinds(world)["simulator"], at=1)
         await add_channel(other, other.vault, "crm", at=1)
-        await grant_bot(other, "crm", channel.BotGranted(at=1, botcode="second"))
+        await grant_bot(other, "crm", "second", at=1)
         await until(gateway, lambda: gateway.channel("crm") is not None and bool(gateway.channel("crm").grants))  # type: ignore[union-attr]
         keys = await gateway.keys("crm")
 

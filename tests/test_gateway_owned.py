@@ -27,6 +27,7 @@ from wxrc_core.puppet import (
 )
 from wxrc_core.testing.scripted import HANG, Nonsense, ScriptedClient
 from wxrc_gateway import Gateway, PuppetKind
+from wxrc_gateway.doubts import resolve
 from wxrc_simulation.fixture import Virtual
 from wxrc_store.sqlite import SqliteStore
 from wxrc_webhook import Failed
@@ -345,8 +346,7 @@ def test_a_resent_message_keeps_its_place(virtual: Virtual, client: ScriptedClie
         await up(gateway)
         doubtful = await gateway.send_text("demo", "一", room="一群", wait_s=5)
         later = [await gateway.send_text("demo", text, room="一群") for text in ("二", "三")]
-        stream = next(iter(gateway.world.doubts))
-        await gateway.execute(stream, message.Resend(at=gateway.clock()))
+        await resolve(gateway, doubtful.msgid, "resend", by="ops")
         await until(lambda: not gateway.world.messages)
         assert len(later) == 2
         assert doubtful.message.state is MessageState.IN_DOUBT

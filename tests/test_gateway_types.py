@@ -13,8 +13,8 @@ from wxrc_core import channel, codec
 from wxrc_core.log import Event, Recorded, event_as
 from wxrc_core.message import MessageAttempted, MessageQueued
 from wxrc_core.testing.store_contract import attempted
-from wxrc_gateway import Gateway, add_channel
-from wxrc_gateway._terms import CallbackTerms, ChannelTerms, GrantTerms
+from wxrc_gateway import Gateway
+from wxrc_gateway.admin_values import ChannelSettings, GrantTerms
 
 PROGRAM = """
 from typing import assert_type
@@ -50,14 +50,10 @@ def fields(event: type, *without: str) -> dict[str, Any]:
 
 def test_the_terms_are_the_fields_of_the_events() -> None:
     """A term that an event has can be passed, with that type, and no other."""
-    settings = inspect.signature(add_channel, eval_str=True).parameters.values()
-    keywords = {each.name: each.annotation for each in settings if each.kind is each.KEYWORD_ONLY}
+    own = ("at", "chid", "key_id", "webhook_secret_id", "by")
 
-    assert fields(channel.BotGranted, "at", "botcode") == get_type_hints(GrantTerms)
-    assert fields(channel.CallbackMoved, "at", "callback_url") == get_type_hints(CallbackTerms)
-    assert {name: kind for name, kind in keywords.items() if name not in ("at", "chance")} == get_type_hints(
-        ChannelTerms
-    )
+    assert fields(channel.BotGranted, "at", "botcode", "by") == get_type_hints(GrantTerms)
+    assert fields(channel.ChannelAdded, *own) == get_type_hints(ChannelSettings)
 
 
 def test_the_union_of_events_is_what_the_codec_knows() -> None:

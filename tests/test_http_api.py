@@ -198,7 +198,7 @@ async def test_single_faults(number: int, backend: FakeBackend) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "x", "LOGIN", "login/", "login/x", "../login", "roomSendApp", "__init__", "é", "%00", "call"]
+    "name", ["", "x", "LOGIN", "login/", "login/x", "../login", "roomSendVideo", "__init__", "é", "%00", "call"]
 )
 @pytest.mark.wire("code.20")
 async def test_unknown_interfaces(name: str, backend: FakeBackend, caller: Caller) -> None:

@@ -464,13 +464,7 @@ async def test_wrong_pages(body: object, code: str, named: str, caller: Caller) 
 def test_the_interfaces_of_this_release() -> None:
     """These interfaces are there, and no others."""
     assert {
-        "login",
-        "macLogin",
-        "webLogin",
-        "botStatus",
-        "roomSendText",
-        "msgStatus",
-        "logout",
-        "stop",
-        "roomList",
+        *("login", "macLogin", "webLogin", "loginCode", "logout", "stop", "botStatus", "botList"),
+        *("roomSendText", "roomSendApp", "roomSendImg", "userSendText", "userSendApp", "userSendImg"),
+        *("msgStatus", "msgCancel", "roomList", "contactList"),
     } == set(INTERFACES)

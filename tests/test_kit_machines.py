@@ -52,8 +52,8 @@ def _put_newest_first(self: DeliveryQueue, cause: int, item: DeliveryItem) -> No
         self.untried.set(cause, -cause)
 
 
-def _newest_of_room(self: MessageQueue, room: str) -> Any:
-    found = [(item.msgid, stream, item) for stream, item in self._items.items() if item.room == room]
+def _newest_of_conversation(self: MessageQueue, name: str) -> Any:
+    found = [(item.msgid, stream, item) for stream, item in self._items.items() if item.conversation == name]
     return max(found)[1:] if found else None
 
 
@@ -65,7 +65,7 @@ FAULTS: dict[str, tuple[Any, str, Any, type[RuleBasedStateMachine]]] = {
     "another account sends it": (MessageQueue, "_of_other_account", lambda self, wxid: (), MessageMachine),
     "the pace is not kept": (PaceLedger, "switch_at", lambda self, limits: 0, MessageMachine),
     "no last look": (MessageQueue, "last_look", lambda self, *arguments: "", MessageMachine),
-    "the newest message of a room goes first": (MessageQueue, "_head", _newest_of_room, MessageMachine),
+    "the newest message of a conversation goes first": (MessageQueue, "_head", _newest_of_conversation, MessageMachine),
     "a client that is gone is listened to": (bot, "_next_event", _listen_to_any_client, BotMachine),
     "an operation is forgotten": (bot, "_carried_out", lambda the_bot, command: None, BotMachine),
     "later callbacks go first": (DeliveryQueue, "put", _put_newest_first, DeliveryMachine),

@@ -34,7 +34,7 @@ def test_a_refusal() -> None:
 def test_nothing_has_happened_yet() -> None:
     """Without a history the aggregate is not there: most commands are refused."""
     given().when(bot.Add(ADDED)).then(ADDED).has(state=bot.BotState.LOGOUT)
-    given().when(message.Resend(at=1)).refused("no such message")
+    given().when(message.Resolve(at=1, verdict="resend", by="ops")).refused("no such message")
 
     assert given().state is None
 

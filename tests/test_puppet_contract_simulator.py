@@ -8,7 +8,7 @@ import pytest
 from attrs import evolve
 
 from wxrc_core.puppet import Room
-from wxrc_core.testing.puppet_contract import Check, checks
+from wxrc_core.testing.puppet_contract import Check, checks, digit_checks
 from wxrc_core.testing.puppet_driver import Ability, ContractPuppet, MemorySlot, Person, Slot, Written
 from wxrc_puppet import PuppetContext
 from wxrc_puppet.simulator import SimulatedPuppet, SimulatedWeChat
@@ -32,7 +32,7 @@ class SimulatorDriver:
     """Moves the simulated WeChat as its pages would."""
 
     abilities: ClassVar[frozenset[Ability]] = frozenset(
-        {"refuse", "expire", "kick", "own", "redeliver", "unknown_room", "outsider"}
+        {"refuse", "expire", "kick", "own", "redeliver", "unknown_room", "outsider", "unknown_user", "digits"}
     )
 
     def __init__(self, wechat: SimulatedWeChat, clock: HandClock, options: dict[str, str]) -> None:
@@ -80,6 +80,12 @@ class SimulatorDriver:
         """Log in elsewhere."""
         assert self.wechat.logins.kick("demo")
 
+    async def digits(self, code: str) -> str:
+        """Return what the phone shows."""
+        found = self.wechat.logins.code(_token(code))
+        assert found is not None
+        return found.digits
+
     async def say(self, text: str, *, room_id: str = "", mention: bool = False, own: bool = False) -> None:
         """Write as the member, or as the account itself."""
         self.wechat.messages.say(
@@ -99,6 +105,8 @@ class SimulatorDriver:
                 room_id=message.room_id,
                 user_id=message.user_id,
                 mentions=message.mentions,
+                card=message.card,
+                image=message.picture,
             )
             for message in self.wechat.messages.record("demo")
         ]
@@ -128,6 +136,14 @@ def wechat(tmp_path: Path, clock: HandClock) -> Iterator[SimulatedWeChat]:
 async def test_simulator_keeps_the_contract(check: Check, wechat: SimulatedWeChat, clock: HandClock) -> None:
     """The simulator does what every puppet must do."""
     await check(SimulatorDriver(wechat, clock, {}))
+
+
+@pytest.mark.parametrize("check", digit_checks(SimulatorDriver.abilities), ids=lambda check: check.__name__)
+async def test_simulator_with_digits_keeps_the_contract(
+    check: Check, wechat: SimulatedWeChat, clock: HandClock
+) -> None:
+    """With `digits=on` the simulator asks for the digits that its phone shows."""
+    await check(SimulatorDriver(wechat, clock, {"digits": "on"}))
 
 
 DEDUPLICATING = evolve(SimulatedPuppet.capabilities, deduplicates=True)

@@ -15,9 +15,9 @@ import pytest
 from wxrc_core.puppet import (
     Accepted,
     NotConnected,
-    NotSent,
     Outgoing,
     Rejected,
+    ReportContacts,
     ReportDigitsWanted,
     ReportLoggedIn,
     ReportLoggedOut,
@@ -27,6 +27,7 @@ from wxrc_core.puppet import (
     ReportRooms,
     ReportScanned,
     Unconfirmed,
+    UserMissing,
 )
 from wxrc_core.testing.puppet_driver import Client, MemorySlot, running
 from wxrc_puppet import PuppetContext, PuppetError
@@ -78,7 +79,12 @@ async def test_a_login_is_told_step_by_step(wechat: SimulatedWeChat) -> None:
         await client.until(ReportScanned)
         await let_in(wechat, client)
 
-        expected = [ReportQrCode, ReportScanned, ReportLoggedIn, ReportRooms, ReportRooms]
+        await client.until(ReportContacts, lambda report: report.complete)
+
+        expected = [
+            *(ReportQrCode, ReportScanned, ReportLoggedIn),
+            *(ReportRooms, ReportContacts, ReportRooms, ReportContacts),
+        ]
         assert expected == [type(report) for report in client.reports]
         assert [False, True] == [report.complete for report in client.all(ReportRooms)]
 
@@ -232,8 +238,7 @@ async def test_sending_before_login_and_to_nobody(wechat: SimulatedWeChat) -> No
         await let_in(wechat, client)
         answer = await puppet.send(message)
 
-        assert isinstance(answer, NotSent)
-        assert "user must be" in answer.reason
+        assert UserMissing("The account knows no such person.") == answer
 
 
 async def test_a_message_is_reported_with_mention_and_topic(wechat: SimulatedWeChat) -> None:

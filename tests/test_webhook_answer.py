@@ -15,6 +15,7 @@ def whole(status: int, body: bytes = b"", *headers: tuple[bytes, bytes]) -> Answ
     return Answer(status=status, headers=headers, body=bytearray(body), complete=True)
 
 
+@pytest.mark.wire("callback.acknowledge")
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
 @pytest.mark.parametrize(
     "body",

@@ -6,6 +6,7 @@ from typing import ClassVar
 import pytest
 
 from tests.wechaty import GatewayProcess, shared_gateway
+from wxrc_core.content import Card
 from wxrc_core.puppet import Room
 from wxrc_core.testing.puppet_contract import Check, checks
 from wxrc_core.testing.puppet_driver import Ability, Person, Slot, Written
@@ -79,10 +80,23 @@ class GatewayDriver:
         """What reached WeChat."""
         return [
             Written(
-                receipt=sent["id"], text=sent["text"], room_id=sent["conversation"], mentions=tuple(sent["mentions"])
+                receipt=sent["id"],
+                text=sent["text"],
+                room_id=sent["conversation"],
+                mentions=tuple(sent["mentions"]),
+                card=_card(sent["card"]) if "card" in sent else None,
+                image=sent.get("image", ""),
             )
             for sent in self.gateway.record()
         ]
+
+
+def _card(sent: dict[str, str]) -> Card:
+    """Return the card that arrived."""
+    return Card(
+        title=sent["title"], page_path=sent["pagePath"], appid=sent["appid"], username=sent["username"],
+        description=sent["description"], thumb_url=sent["thumbUrl"], thumb_key=sent["thumbKey"],
+    )  # fmt: skip
 
 
 @pytest.fixture

@@ -7,11 +7,17 @@ from the aggregates' unions of events and commands, so there is no list to keep.
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias, get_args
 
-from wxrc_core import bot, channel, delivery, inbound, message, operation, shard
+from wxrc_core import bot, channel, delivery, inbound, message, operation, shard, token
 from wxrc_core.log import Event, Recorded
 
 Command: TypeAlias = (
-    bot.Command | channel.Command | delivery.Command | inbound.Command | message.Command | operation.Command
+    bot.Command
+    | channel.Command
+    | delivery.Command
+    | inbound.Command
+    | message.Command
+    | operation.Command
+    | token.Command
 )
 State: TypeAlias = (
     bot.Bot
@@ -21,6 +27,7 @@ State: TypeAlias = (
     | message.Message
     | operation.Operation
     | shard.Shard
+    | token.Token
 )
 
 
@@ -37,6 +44,7 @@ EVENTS: dict[str, tuple[type, ...]] = {
     "message": members(message.MessageEvent),
     "operation": members(operation.OperationEvent),
     "shard": members(shard.ShardEvent),
+    "token": members(token.TokenEvent),
 }
 """The event classes of each aggregate."""
 
@@ -47,11 +55,12 @@ COMMANDS: dict[str, tuple[type, ...]] = {
     "inbound": members(inbound.Command),
     "message": members(message.Command),
     "operation": members(operation.Command),
+    "token": members(token.Command),
 }
 """The command classes of each aggregate. Shards have none: stores append their events."""
 
 CREATING = (
-    bot.Add, channel.Add, delivery.Create, delivery.Answer, inbound.Receive, message.Queue, operation.Accept,
+    bot.Add, channel.Add, delivery.Create, delivery.Answer, inbound.Receive, message.Queue, operation.Accept, token.Add,
 )  # fmt: skip
 """The commands that make a stream; all others need one that is there."""
 
@@ -63,6 +72,7 @@ _MODULES: dict[str, Any] = {
     "message": message,
     "operation": operation,
     "shard": shard,
+    "token": token,
 }
 _DECIDE: dict[type, Callable[[State | None, Command], tuple[Event, ...]]] = {
     command: _MODULES[name].decide for name, commands in COMMANDS.items() for command in commands

@@ -25,6 +25,8 @@ from wxrc_core.bot_events import BotAdded as BotAdded
 from wxrc_core.bot_events import BotEvent as BotEvent
 from wxrc_core.bot_events import BotState as BotState
 from wxrc_core.bot_events import ClientRestarted as ClientRestarted
+from wxrc_core.bot_events import ContactsChanged as ContactsChanged
+from wxrc_core.bot_events import DigitsSubmitted as DigitsSubmitted
 from wxrc_core.bot_events import DigitsWanted as DigitsWanted
 from wxrc_core.bot_events import LinkLost as LinkLost
 from wxrc_core.bot_events import LinkRestored as LinkRestored
@@ -53,6 +55,7 @@ from wxrc_core.errors import AlreadyTaken, Refusal
 from wxrc_core.operation import Kind
 from wxrc_core.puppet import BotReport as BotReport
 from wxrc_core.puppet import (
+    ReportContacts,
     ReportDigitsWanted,
     ReportLinkLost,
     ReportLoggedIn,
@@ -82,12 +85,13 @@ class Add:
 
 @frozen(kw_only=True)
 class CarryOut:
-    """Carry out the accepted operation at this position: what, and for `login` the kind of client (empty = the default one)."""
+    """Carry out the accepted operation at this position; `kind`, `login_kind` and `secret_id` as in `OperationAccepted`."""
 
     at: int
     operation: int
     kind: Kind
     login_kind: str = ""
+    secret_id: str = ""
 
 
 @frozen(kw_only=True)
@@ -172,6 +176,10 @@ def _carried_out(bot: Bot, command: CarryOut) -> BotEvent | None:
             return LogoutRequested(at=at, operation=operation)
         case "stop":
             return StopRequested(at=at, operation=operation)
+        case "code":
+            return DigitsSubmitted(at=at, operation=operation, secret_id=command.secret_id)
+        case "cancel":
+            return None  # of a message: the bot has no part in it
         case _:
             assert_never(command.kind)
 
@@ -209,7 +217,7 @@ def _reported_awaiting(bot: Bot, where: AwaitingState, report: BotReport, image_
         case ReportLinkLost():
             # No account is logged in and no code can be shown: tell the channel rather than wait in silence. It can ask again.
             return LoginFailed(at=at, reason=report.reason) if not bot.pending_exit else None
-        case ReportRooms():
+        case ReportRooms() | ReportContacts():
             return None
         case _:
             assert_never(report)
@@ -220,6 +228,8 @@ def _reported_login(bot: Bot, where: LoginState, report: BotReport) -> BotEvent 
     match report:
         case ReportRooms():
             return _rooms_changed(bot, report) if where.link else None
+        case ReportContacts():
+            return _contacts_changed(bot, report) if where.link else None
         case ReportLinkLost(reason=reason):
             # Without a link, a new reason is news, and so is each failure that makes the next wait longer. The same report again is not.
             failed_again = bot.flaps < MAX_FLAPS and at != where.link_since
@@ -253,6 +263,15 @@ def _rooms_changed(bot: Bot, report: ReportRooms) -> RoomsChanged | None:
     return RoomsChanged(at=report.at, joined=joined, left=left, complete=report.complete)
 
 
+def _contacts_changed(bot: Bot, report: ReportContacts) -> ContactsChanged | None:
+    contacts, known = {contact.id: contact for contact in report.contacts}, bot.contacts
+    joined = tuple(contact for user_id, contact in contacts.items() if known.get(user_id) != contact)
+    left = tuple(sorted(known.keys() - contacts.keys())) if report.complete else ()
+    if not joined and not left and report.complete == bot.contacts_complete:
+        return None
+    return ContactsChanged(at=report.at, joined=joined, left=left, complete=report.complete)
+
+
 # -- react ----------------------------------------------------------------------------------------------------------------------
 
 
@@ -269,13 +288,15 @@ def react(bot: Bot, event: BotEvent) -> tuple[Effect, ...]:
             return (WakeClient(code), WakeRecords(code))
         case LogoutRequested() | StopRequested():
             return (WakeClient(code),)
+        case DigitsSubmitted():
+            return (WakeClient(code), WakeRecords(code))
         case QrCodeIssued():
             return (_tell_qr_code(code, event),)
         case LinkRestored(quiet=True):
             return (WakeQueue(code), WakeRecords(code))
         case LoggedIn() | LinkRestored():
             return (_tell(bot, "login"), WakeQueue(code), WakeRecords(code))
-        case RoomsChanged():
+        case RoomsChanged() | ContactsChanged():
             return (WakeQueue(code), WakeRecords(code))
         case LoginFailed():
             return (WakeClient(code), _tell(bot, "loginerr"))

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from attrs import frozen
 
-from wxrc_core.puppet import Room
+from wxrc_core.puppet import Contact, Room
 from wxrc_core.table import Table, Transitions
 
 # -- states and transitions -----------------------------------------------------------------------------------------------------
@@ -33,6 +33,7 @@ TRANSITIONS: Transitions = (
     {"trigger": "login_repeated", "source": "login", "dest": "="},
     {"trigger": "logout_requested", "source": _ANY, "dest": "="},
     {"trigger": "stop_requested", "source": _ANY, "dest": "="},
+    {"trigger": "digits_submitted", "source": _ANY, "dest": "="},
     # reported by the puppet
     {"trigger": "qr_code_issued", "source": "awaiting_qr", "dest": "="},
     {"trigger": "qr_code_scanned", "source": "awaiting_qr", "dest": "="},
@@ -41,6 +42,7 @@ TRANSITIONS: Transitions = (
     {"trigger": "login_failed", "source": "awaiting_qr", "dest": "logout"},
     {"trigger": "logged_out", "source": "login", "dest": "logout"},
     {"trigger": "rooms_changed", "source": "login", "dest": "="},
+    {"trigger": "contacts_changed", "source": "login", "dest": "="},
     {"trigger": "link_lost", "source": "login", "dest": "="},
     {"trigger": "link_restored", "source": "login", "dest": "="},
     # done by the gateway
@@ -70,6 +72,7 @@ class BotAdded(_BotEvent):
         pace: How much it may send: `customary` or `none` (see `wxrc_core.pace`).
         deduplicates: Its puppet sends the same message once however often it is handed over.
         options_id: Which of the bot's options in the vault are valid; empty in logs of older releases.
+        by: Who made it; empty in logs of older releases.
     """
 
     botcode: str
@@ -77,6 +80,7 @@ class BotAdded(_BotEvent):
     pace: Literal["customary", "none"] = "customary"
     deduplicates: bool = False
     options_id: str = ""
+    by: str = ""
 
 
 @frozen(kw_only=True)
@@ -106,6 +110,13 @@ class LogoutRequested(_Requested):
 @frozen(kw_only=True)
 class StopRequested(_Requested):
     """A channel asked to release the client; the session is kept, so that the next login needs no scan."""
+
+
+@frozen(kw_only=True)
+class DigitsSubmitted(_Requested):
+    """A channel handed over the digits that the phone shows. The vault has them, under the name that `secret_id` leads to."""
+
+    secret_id: str
 
 
 @frozen(kw_only=True)
@@ -167,6 +178,15 @@ class RoomsChanged(_BotEvent):
 
 
 @frozen(kw_only=True)
+class ContactsChanged(_BotEvent):
+    """The contact list changed: people added or renamed, ids of people who are gone, and whether it is now known to be complete."""
+
+    joined: tuple[Contact, ...]
+    left: tuple[str, ...]
+    complete: bool
+
+
+@frozen(kw_only=True)
 class LinkLost(_BotEvent):
     """The client cannot be reached, or failed again. The account may still be logged in; nothing is sent until the link is back."""
 
@@ -198,7 +218,8 @@ class Stopped(_BotEvent):
 
 
 BotEvent: TypeAlias = (
-    BotAdded | LoginRequested | LoginRepeated | LogoutRequested | StopRequested | QrCodeIssued | QrCodeScanned | DigitsWanted
-    | LoggedIn | LoginFailed | LoggedOut | RoomsChanged | LinkLost | LinkRestored | ClientRestarted | SignedOut | Stopped
+    BotAdded | LoginRequested | LoginRepeated | LogoutRequested | StopRequested | DigitsSubmitted | QrCodeIssued | QrCodeScanned
+    | DigitsWanted | LoggedIn | LoginFailed | LoggedOut | RoomsChanged | ContactsChanged | LinkLost | LinkRestored | ClientRestarted
+    | SignedOut | Stopped
 )  # fmt: skip
 TABLE = Table("bot", BotState, TRANSITIONS, BotEvent)

@@ -14,6 +14,8 @@ from wxrc_core.bot_events import (
     BotEvent,
     BotState,
     ClientRestarted,
+    ContactsChanged,
+    DigitsSubmitted,
     DigitsWanted,
     LinkLost,
     LinkRestored,
@@ -30,6 +32,7 @@ from wxrc_core.bot_events import (
     Stopped,
     StopRequested,
 )
+from wxrc_core.puppet import Contact
 
 # -- state ----------------------------------------------------------------------------------------------------------------------
 
@@ -41,10 +44,11 @@ class LogoutState(Struct, frozen=True, tag="logout"):
 
 
 class AwaitingState(Struct, frozen=True, tag="awaiting_qr"):
-    """A client runs and waits for a person: how far the login is, and the QR code that was shown last."""
+    """A client runs and waits for a person: how far the login is, the QR code that was shown last, and the digits to hand over."""
 
     phase: Literal["starting", "code_shown", "scanned", "digits_wanted"] = "starting"
     qr: QrCodeIssued | None = None
+    digits: DigitsSubmitted | None = None
     state: ClassVar[BotState] = BotState.AWAITING_QR
 
 
@@ -55,12 +59,14 @@ class LoginState(Struct, frozen=True, tag="login"):
         link: The client can be used.
         link_since: Since when it can be used, or cannot (epoch ms).
         rooms_complete: The room list is known to be complete, since the link came up.
+        contacts_complete: So is the contact list.
         asked: A channel asked for login while the link was down: it is told when the link is back.
     """
 
     link: bool
     link_since: int
     rooms_complete: bool = False
+    contacts_complete: bool = False
     asked: bool = False
     state: ClassVar[BotState] = BotState.LOGIN
 
@@ -78,6 +84,7 @@ class Bot(Struct, frozen=True):
         wxid: The id of the account that was logged in last; empty before the first login.
         name: Its nickname.
         rooms: Topics by room id; never changed in place.
+        contacts: People to whom it can write, by id; never changed in place.
         operation: The position of the latest operation that was carried out; they are carried out in the order of their positions.
         run: The number of the client that runs now; a report from any other is ignored.
         flaps: How many links in a row were short or did not come up at all; no higher than `MAX_FLAPS`.
@@ -92,6 +99,7 @@ class Bot(Struct, frozen=True):
     wxid: str = ""
     name: str = ""
     rooms: dict[str, str] = {}
+    contacts: dict[str, Contact] = {}
     operation: int = 0
     run: int = 0
     flaps: int = 0
@@ -122,9 +130,19 @@ class Bot(Struct, frozen=True):
         return isinstance(self.where, LoginState) and self.where.rooms_complete
 
     @property
+    def contacts_complete(self) -> bool:
+        """The contact list is known to be complete: only now may a person be called not found."""
+        return isinstance(self.where, LoginState) and self.where.contacts_complete
+
+    @property
     def phase(self) -> Literal["", "starting", "code_shown", "scanned", "digits_wanted"]:
         """How far the login is; empty where none is under way."""
         return self.where.phase if isinstance(self.where, AwaitingState) else ""
+
+    @property
+    def digits(self) -> DigitsSubmitted | None:
+        """The digits that were handed over and that the client is to take."""
+        return self.where.digits if isinstance(self.where, AwaitingState) else None
 
     @property
     def qr(self) -> QrCodeIssued | None:
@@ -158,6 +176,13 @@ def evolve(bot: Bot | None, event: BotEvent) -> Bot:
             for room_id in event.left:
                 rooms.pop(room_id, None)
             return replace(bot, rooms=rooms, where=replace(where, rooms_complete=where.link and event.complete))
+        case ContactsChanged():
+            assert isinstance(where, LoginState)
+            contacts = bot.contacts | {contact.id: contact for contact in event.joined}
+            for user_id in event.left:
+                contacts.pop(user_id, None)
+            complete = where.link and event.complete
+            return replace(bot, contacts=contacts, where=replace(where, contacts_complete=complete))
         case LinkLost():
             assert isinstance(where, LoginState)
             steady = where.link and event.at - where.link_since >= STEADY_LINK_MS
@@ -188,6 +213,9 @@ def evolve(bot: Bot | None, event: BotEvent) -> Bot:
                 return replace(bot, operation=event.operation)
             # A person asks, so the next start need not wait long.
             return replace(bot, operation=event.operation, where=replace(where, asked=True), flaps=0)
+        case DigitsSubmitted():
+            wanted = isinstance(where, AwaitingState) and where.phase == "digits_wanted"
+            return replace(bot, operation=event.operation, where=replace(where, digits=event) if wanted else where)
         case LogoutRequested():
             return replace(bot, operation=event.operation, pending_exit="logout")
         case StopRequested():
@@ -208,11 +236,13 @@ def evolve(bot: Bot | None, event: BotEvent) -> Bot:
 
 
 def _with_account(bot: Bot, event: LoggedIn | LinkRestored, where: LoginState, since: int) -> Bot:
-    """Return the bot logged in. The rooms of another account are not those of this one."""
+    """Return the bot logged in. The rooms and contacts of another account are not those of this one."""
     if bot.wxid and event.wxid != bot.wxid:
+        where = replace(where, rooms_complete=False, contacts_complete=False)
         return replace(
-            bot, where=replace(where, rooms_complete=False), since=since, reason="", wxid=event.wxid, name=event.name,
+            bot, where=where, since=since, reason="", wxid=event.wxid, name=event.name,
             rooms={},
+            contacts={},
         )  # fmt: skip
     return replace(bot, where=where, since=since, reason="", wxid=event.wxid, name=event.name)
 

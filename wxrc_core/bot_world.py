@@ -10,6 +10,7 @@ import msgspec
 
 from wxrc_core import bot, delivery, message
 from wxrc_core.bot import Bot
+from wxrc_core.channel import Channel
 from wxrc_core.delivery_queue import DeliveryQueues
 from wxrc_core.effects import Claim, Decide, Moment, Notify, Wait
 from wxrc_core.log import Recorded
@@ -34,17 +35,23 @@ class BotWorld:
     def __init__(self, botcode: str, view: View) -> None:
         self.botcode = botcode
         self.queue = MessageQueue(botcode)
-        self.deliveries = DeliveryQueues(botcode)
+        self.deliveries = DeliveryQueues(botcode, view.removed)
         self.operations: dict[int, OperationAccepted] = {}
         self.attempted: dict[str, StreamState[Message]] = {}
         self.epoch = 0
         self._view = view
+        self._cancelled: dict[str, None] = {}  # queued messages whose channel was removed
         self._inherited_run: int | None = None
 
     @property
     def bot(self) -> Bot | None:
         """The bot's state; None before its first event."""
         known = self._view.bots.get(self.botcode)
+        return known.state if known else None
+
+    def channel(self, chid: str) -> Channel | None:
+        """Return a channel; None where there is none of that name, as for an operator."""
+        known = self._view.channels.get(chid)
         return known.state if known else None
 
     # -- taking over ------------------------------------------------------------------------------------------------------------
@@ -113,14 +120,22 @@ class BotWorld:
         elif not the_bot.pending_exit:
             # One operation after the other: a login that is asked for during a logout comes after it.
             for position, accepted in self.operations.items():
-                kind, login_kind = accepted.kind, accepted.login_kind
-                yield Decide(stream, bot.CarryOut(at=now.wall, operation=position, kind=kind, login_kind=login_kind))
+                command = bot.CarryOut(
+                    at=now.wall,
+                    operation=position,
+                    kind=accepted.kind,
+                    login_kind=accepted.login_kind,
+                    secret_id=accepted.secret_id,
+                )
+                yield Decide(stream, command)
                 break
         for stream, attempted in self.attempted.items():
             if attempted.state.epoch < self.epoch:
                 resend = the_bot.added.deduplicates
-                command = message.AbandonAttempt(at=now.wall, attempt=attempted.state.attempt, resend=resend)
-                yield Decide(stream, command)
+                abandon = message.AbandonAttempt(at=now.wall, attempt=attempted.state.attempt, resend=resend)
+                yield Decide(stream, abandon)
+        for stream in self._cancelled:
+            yield Decide(stream, message.Cancel(at=now.wall))
 
     def next_claim(self, now: Moment) -> Claim | Wait | None:
         """Return the next message to claim and hand over, a time to wait for, or None = wait until woken."""
@@ -149,14 +164,33 @@ class BotWorld:
             self.attempted[stream] = open_message
         else:
             self.attempted.pop(stream, None)
+        self._note_removed(stream, open_message.state)
 
-    def restore_attempted(
+    def _note_removed(self, stream: str, state: Message) -> None:
+        if state.state is MessageState.QUEUED and self._view.removed(state.queued.chid):
+            self._cancelled[stream] = None
+        else:
+            self._cancelled.pop(stream, None)
+
+    def channel_removed(self, chid: str, messages: Iterable[tuple[str, Message]]) -> None:
+        """Take in that a channel was removed: its queued messages, and what is due to it, are to be recorded as cancelled.
+
+        Args:
+            chid: The channel.
+            messages: Its open messages to this bot, by stream.
+        """
+        for stream, state in messages:
+            self._note_removed(stream, state)
+        self.deliveries.cancel(chid)
+
+    def restore_messages(
         self, messages: Mapping[str, StreamState[Message]], open_messages: Iterable[tuple[str, int, Message]]
     ) -> None:
-        """Take in the open attempts of a snapshot."""
+        """Take in the open messages of a snapshot: which are being sent, which are to be cancelled."""
         for stream, _, state in open_messages:
             if state.state is MessageState.ATTEMPTED:
                 self.attempted[stream] = messages[stream]
+            self._note_removed(stream, state)
 
     def fold_operation(self, position: int, accepted: OperationAccepted) -> None:
         """Take in an operation that was asked of the bot."""

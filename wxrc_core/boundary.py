@@ -13,12 +13,16 @@ import msgspec
 
 from wxrc_core.codec import checked
 from wxrc_core.errors import InvalidValue
-from wxrc_core.puppet import Accepted, Report, ReportMessage, ReportRooms, SendOutcome
+from wxrc_core.puppet import Accepted, Report, ReportContacts, ReportMessage, ReportRooms, SendOutcome
 
 LIMIT = 64 * 1024
 """The most that a report or an outcome may take, written as JSON (bytes)."""
 
-LIMITS: dict[type, int] = {ReportMessage: 256 * 1024, ReportRooms: 8 * 1024 * 1024}
+LIMITS: dict[type, int] = {
+    ReportMessage: 256 * 1024,
+    ReportRooms: 8 * 1024 * 1024,
+    ReportContacts: 8 * 1024 * 1024,
+}
 """The same for those that may be larger."""
 
 LARGEST_INTEGER = 2**53 - 1

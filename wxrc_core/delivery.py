@@ -14,6 +14,10 @@ from attrs import frozen
 from msgspec import Struct
 from msgspec.structs import replace
 
+from wxrc_core.delivery_schedule import JITTER as JITTER
+from wxrc_core.delivery_schedule import LONGEST_RETRY_AFTER_S as LONGEST_RETRY_AFTER_S
+from wxrc_core.delivery_schedule import SCHEDULE_S as SCHEDULE_S
+from wxrc_core.delivery_schedule import wait_ms as wait_ms
 from wxrc_core.table import Table, Transitions
 
 # -- states and transitions -----------------------------------------------------------------------------------------------------
@@ -29,17 +33,14 @@ class DeliveryState(StrEnum):
     SUPERSEDED = "superseded"
     DEAD = "dead"
     ANSWERED = "answered"
+    CANCELLED = "cancelled"
 
 
-FINAL = frozenset(
-    {
-        DeliveryState.DELIVERED,
-        DeliveryState.EXPIRED,
-        DeliveryState.SUPERSEDED,
-        DeliveryState.DEAD,
-        DeliveryState.ANSWERED,
-    }
-)
+FINAL = frozenset(DeliveryState) - {DeliveryState.NEW, DeliveryState.DUE}
+"""Nothing more is posted in these, unless an operator has it replayed."""
+
+REPLAYABLE = frozenset({DeliveryState.DELIVERED, DeliveryState.EXPIRED, DeliveryState.DEAD})
+"""What an operator may have delivered once more."""
 
 TRANSITIONS: Transitions = (
     {"trigger": "due", "source": "new", "dest": "due"},
@@ -50,16 +51,9 @@ TRANSITIONS: Transitions = (
     {"trigger": "expired", "source": "due", "dest": "expired"},
     {"trigger": "superseded", "source": "due", "dest": "superseded"},
     {"trigger": "given_up", "source": "due", "dest": "dead"},
+    {"trigger": "cancelled", "source": "due", "dest": "cancelled"},
+    {"trigger": "replayed", "source": ["delivered", "expired", "dead"], "dest": "due"},
 )
-
-SCHEDULE_S = (0, 5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
-"""How long to wait after the 1st, 2nd, ... failed attempt (seconds; wire.md, section 3)."""
-
-JITTER = 0.1
-"""A wait is made longer by up to this share, so that a receiver that comes back is not met by everything at once."""
-
-LONGEST_RETRY_AFTER_S = 86_400
-"""The most of a receiver's `Retry-After` that is honoured (seconds)."""
 
 CONTROL = frozenset({"qrCode", "botStatus"})
 """The kinds of notice that tell of the bot itself: they go before data, and a newer one of a kind supersedes an older one."""
@@ -148,6 +142,36 @@ class DeliveryGivenUp:
     reason: str
 
 
+@frozen(kw_only=True)
+class DeliveryCancelled:
+    """Its channel was removed before it was acknowledged."""
+
+    at: int
+
+
+@frozen(kw_only=True)
+class DeliveryReplayed:
+    """An operator has it delivered once more, under its own `webhook-id`: it is due again, with the whole schedule before it.
+
+    The stream was closed, so the event has what its fold needs.
+
+    Attributes:
+        at: When (epoch ms).
+        chid: The channel it goes to.
+        botcode: The bot it is about.
+        kind: The callback's type.
+        position: That of its `due` event, where its body stands.
+        by: Who asked for it.
+    """
+
+    at: int
+    chid: str
+    botcode: str
+    kind: str
+    position: int
+    by: str = ""
+
+
 DeliveryEvent: TypeAlias = (
     DeliveryDue
     | DeliveryAnswered
@@ -157,6 +181,8 @@ DeliveryEvent: TypeAlias = (
     | DeliveryExpired
     | DeliverySuperseded
     | DeliveryGivenUp
+    | DeliveryCancelled
+    | DeliveryReplayed
 )
 TABLE = Table("delivery", DeliveryState, TRANSITIONS, DeliveryEvent)
 
@@ -169,13 +195,14 @@ class Delivery(Struct, frozen=True):
 
     Attributes:
         state: Where it stands.
-        at: When it became due (epoch ms).
+        at: When it became due, or was replayed (epoch ms).
         chid: The channel it goes to.
         botcode: The bot it is about.
         kind: The callback's type.
         expires_at: When it is no longer worth telling (epoch ms), or None.
         attempts: How many attempts failed.
         wait_ms: How long it waits since the latest of them (ms).
+        failed_at: When the latest of them was (epoch ms); 0 = there was none.
     """
 
     state: DeliveryState
@@ -186,6 +213,7 @@ class Delivery(Struct, frozen=True):
     expires_at: int | None = None
     attempts: int = 0
     wait_ms: int = 0
+    failed_at: int = 0
 
 
 def evolve(delivery: Delivery | None, event: DeliveryEvent) -> Delivery:
@@ -193,13 +221,18 @@ def evolve(delivery: Delivery | None, event: DeliveryEvent) -> Delivery:
     if delivery is None:
         if isinstance(event, DeliveryAnswered):
             return Delivery(DeliveryState.ANSWERED, event.at, event.chid, event.botcode)
+        if isinstance(event, DeliveryReplayed):
+            return Delivery(DeliveryState.DUE, event.at, event.chid, event.botcode, event.kind)
         assert isinstance(event, DeliveryDue), "a delivery's first event is `due` or `answered`"
         return Delivery(DeliveryState.DUE, event.at, event.chid, event.botcode, event.kind, event.expires_at)
     state = TABLE.next[event.__class__].get(delivery.state)
     if state is None:
         return delivery
     if isinstance(event, DeliveryPostponed):
-        return replace(delivery, attempts=event.attempt, wait_ms=max(0, event.not_before - event.at))
+        wait = max(0, event.not_before - event.at)
+        return replace(delivery, attempts=event.attempt, wait_ms=wait, failed_at=event.at)
+    if isinstance(event, DeliveryReplayed):
+        return Delivery(DeliveryState.DUE, event.at, delivery.chid, delivery.botcode, delivery.kind)
     return delivery if state is delivery.state else replace(delivery, state=state)
 
 
@@ -211,6 +244,11 @@ def stream_name(position: int, chid: str) -> str:
 def cause(stream: str) -> int:
     """Return the position of the event that caused the delivery with this stream."""
     return int(stream.split("_", 2)[1])
+
+
+def channel_of(stream: str) -> str:
+    """Return the channel of the delivery with this stream."""
+    return stream.split("_", 2)[2]
 
 
 def webhook_id(stream: str) -> str:
@@ -286,7 +324,23 @@ class GiveUp:
     reason: str
 
 
-Command: TypeAlias = Create | Answer | RecordSuccess | RecordFailure | Expire | Supersede | GiveUp
+@frozen(kw_only=True)
+class Cancel:
+    """Its channel was removed."""
+
+    at: int
+
+
+@frozen(kw_only=True)
+class Replay:
+    """An operator wants it delivered once more; `position` is that of its `due` event. Nothing happens while it is due anyway."""
+
+    at: int
+    position: int
+    by: str = ""
+
+
+Command: TypeAlias = Create | Answer | RecordSuccess | RecordFailure | Expire | Supersede | GiveUp | Cancel | Replay
 
 
 def decide(delivery: Delivery | None, command: Command) -> tuple[DeliveryEvent, ...]:
@@ -295,6 +349,8 @@ def decide(delivery: Delivery | None, command: Command) -> tuple[DeliveryEvent, 
         if isinstance(command, Create):
             return (command.due,)
         return (command.answered,) if isinstance(command, Answer) else ()
+    if isinstance(command, Replay):
+        return _replayed(delivery, command)
     if delivery.state in FINAL:
         return ()
     match command:
@@ -311,8 +367,17 @@ def decide(delivery: Delivery | None, command: Command) -> tuple[DeliveryEvent, 
             return (DeliverySuperseded(at=at),) if delivery.kind in CONTROL else ()
         case GiveUp(at=at, reason=reason):
             return (DeliveryGivenUp(at=at, attempt=delivery.attempts, reason=reason),)
+        case Cancel(at=at):
+            return (DeliveryCancelled(at=at),)
         case _:
             assert_never(command)
+
+
+def _replayed(delivery: Delivery, command: Replay) -> tuple[DeliveryEvent, ...]:
+    if delivery.state not in REPLAYABLE or delivery.kind == "qrCode":
+        return ()  # a code of the past logs nobody in
+    at, position, chid, botcode = command.at, command.position, delivery.chid, delivery.botcode
+    return (DeliveryReplayed(at=at, chid=chid, botcode=botcode, kind=delivery.kind, position=position, by=command.by),)
 
 
 def _failed(delivery: Delivery, command: RecordFailure) -> tuple[DeliveryEvent, ...]:
@@ -325,9 +390,3 @@ def _failed(delivery: Delivery, command: RecordFailure) -> tuple[DeliveryEvent, 
     if delivery.expires_at is not None and not_before >= delivery.expires_at:
         return (DeliveryExpired(at=at),)
     return (DeliveryPostponed(at=at, attempt=attempt, reason=reason, not_before=not_before),)
-
-
-def wait_ms(failures: int, retry_after_s: int | None, jitter: float) -> int:
-    """Return how long to wait after so many failures (ms): what the schedule says, or what the receiver asked for if that is longer."""
-    scheduled = SCHEDULE_S[min(failures, len(SCHEDULE_S)) - 1] * (1 + JITTER * jitter)
-    return int(max(scheduled, min(retry_after_s or 0, LONGEST_RETRY_AFTER_S)) * 1000)

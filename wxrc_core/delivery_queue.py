@@ -4,7 +4,7 @@ Each queue is in the order of the events that caused its notices. A notice that 
 in it too, and nothing behind it goes before it. A queue holds a few texts; of the others the log has the text, and the queue the position.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from msgspec import Struct
 
@@ -17,6 +17,7 @@ from wxrc_core.delivery import (
     DeliveryDue,
     DeliveryEvent,
     DeliveryPostponed,
+    DeliveryReplayed,
 )
 from wxrc_core.delivery_order import DeliveryQueue, Expected, Item
 from wxrc_core.effects import Decide, Moment, Post, Wait, WakeDeliveries
@@ -36,8 +37,11 @@ LOOK_AGAIN_MS = 30_000
 EXPIRY_MS = 1_000
 """How long one whose time is over waits for that to be recorded (ms)."""
 
-LIFETIME_MS = sum(delivery.SCHEDULE_S) * 1000
-"""A callback that has been due for longer is given up while its endpoint is down (ms, wall clock)."""
+LIFETIME_MS = int(sum(delivery.SCHEDULE_S) * (1 + delivery.JITTER) * 1000) + 3_600_000
+"""The whole schedule, with jitter and an hour for the probes in between (ms, wall clock).
+
+A callback that has been due for longer is given up while its endpoint is down.
+"""
 
 LONG_DOWN_MS = 3_600_000
 """The endpoint must have been down for so long for that: neither one failure nor a clock that is set gives up anything (ms)."""
@@ -68,14 +72,21 @@ class DeliveriesSnapshot(Struct, frozen=True):
 
 
 class DeliveryQueues:
-    """The open deliveries about one bot."""
+    """The open deliveries about one bot.
 
-    def __init__(self, botcode: str) -> None:
+    Args:
+        botcode: The bot.
+        removed: Tells whether a channel was removed: what is due to it is cancelled, and never posted.
+    """
+
+    def __init__(self, botcode: str, removed: Callable[[str], bool] = lambda chid: False) -> None:
         self.botcode = botcode
+        self._removed = removed
         self._queues: dict[tuple[str, bool], DeliveryQueue] = {}
         self._places: dict[str, tuple[str, bool]] = {}  # the queue of each delivery that is due
         self._unrecorded: dict[tuple[str, bool], DeliveryQueue] = {}  # those that expect something
         self._overtaken: dict[str, None] = {}  # control notices with a newer one of their kind
+        self._cancelled: dict[str, None] = {}  # those whose channel was removed
         self._expiries: Timers[str] = Timers()  # wall clock; of those that are not busy
 
     def __len__(self) -> int:
@@ -118,9 +129,9 @@ class DeliveryQueues:
         return (WakeDeliveries(place[0], self.botcode),)
 
     def _fold_first(self, recorded: Recorded, event: DeliveryEvent, cause: int, mono: int) -> Sequence[WakeDeliveries]:
-        if not isinstance(event, DeliveryDue | DeliveryAnswered):
+        if not isinstance(event, DeliveryDue | DeliveryAnswered | DeliveryReplayed):
             return ()  # it has ended
-        place = (event.chid, isinstance(event, DeliveryDue) and event.kind in CONTROL)
+        place = (event.chid, not isinstance(event, DeliveryAnswered) and event.kind in CONTROL)
         queue = self._queues.setdefault(place, DeliveryQueue())
         if queue.expected.pop(cause, None) is not None and not queue.expected:
             del self._unrecorded[place]
@@ -129,6 +140,9 @@ class DeliveryQueues:
             state = delivery.evolve(None, event)
             item = Item(recorded.stream, state, recorded.version, recorded.position, mono, body)
             self._add(place, queue, cause, item)
+        elif isinstance(event, DeliveryReplayed):
+            state = delivery.evolve(None, event)
+            self._add(place, queue, cause, Item(recorded.stream, state, recorded.version, event.position, mono, None))
         self._drop_empty(place)
         return (WakeDeliveries(event.chid, self.botcode),)
 
@@ -137,6 +151,8 @@ class DeliveryQueues:
         queue.texts += item.body is not None
         self._places[item.stream] = place
         self._put(queue, cause, item)
+        if self._removed(item.state.chid):
+            self._cancelled[item.stream] = None
         self._note_kind(queue, item.state.kind, cause)
         if cause < queue.newest.get(item.state.kind, 0):
             self._overtaken[item.stream] = None
@@ -157,6 +173,7 @@ class DeliveryQueues:
         del queue.items[cause]
         del self._places[item.stream]
         self._overtaken.pop(item.stream, None)
+        self._cancelled.pop(item.stream, None)
         self._expiries.cancel(item.stream)
         queue.take(cause)
         queue.texts -= item.body is not None
@@ -165,6 +182,13 @@ class DeliveryQueues:
     def _drop_empty(self, place: tuple[str, bool]) -> None:
         if not self._queues[place]:
             del self._queues[place]
+
+    def cancel(self, chid: str) -> None:
+        """Take in that a channel was removed: what is due to it, now or later, is to be recorded as cancelled."""
+        for control in (True, False):
+            queue = self._queues.get((chid, control))
+            if queue is not None:
+                self._cancelled.update((item.stream, None) for item in queue.items.values())
 
     # -- looking ----------------------------------------------------------------------------------------------------------------
 
@@ -177,6 +201,21 @@ class DeliveryQueues:
 
     def _item(self, stream: str) -> Item:
         return self._queues[self._places[stream]].items[delivery.cause(stream)]
+
+    def waiting(self, chid: str) -> tuple[int, int | None]:
+        """Return how many callbacks wait for this channel, and when the first of them may go by its own schedule (epoch ms).
+
+        None = none is recorded as due. Costs as much as there are.
+        """
+        queues = [queue for place, queue in self._queues.items() if place[0] == chid]
+        times = (item.state.failed_at + item.state.wait_ms for queue in queues for item in queue.items.values())
+        return sum(map(len, queues)), min(times, default=None)
+
+    def due(self) -> Iterator[DueDelivery]:
+        """Give out every delivery that is due."""
+        for queue in self._queues.values():
+            for item in queue.items.values():
+                yield DueDelivery(item.stream, item.state, item.version, item.position)
 
     def is_open(self, stream: str) -> bool:
         """Return whether the delivery is due."""
@@ -208,12 +247,17 @@ class DeliveryQueues:
                 if len(steps) >= AT_ONCE:
                     return steps
                 steps.append(Decide(expected.stream, expected.create))
+        for stream in self._cancelled:
+            if len(steps) >= AT_ONCE:
+                return steps
+            if not self._item(stream).busy:
+                steps.append(Decide(stream, delivery.Cancel(at=now.wall)))
         expired = self._expired(now, AT_ONCE - len(steps))
-        steps += [Decide(stream, delivery.Expire(at=now.wall)) for stream in expired]
+        steps += [Decide(stream, delivery.Expire(at=now.wall)) for stream in expired if stream not in self._cancelled]
         for stream in self._overtaken:
             if len(steps) >= AT_ONCE:
                 break
-            if stream not in expired and not self._item(stream).busy:
+            if stream not in expired and stream not in self._cancelled and not self._item(stream).busy:
                 steps.append(Decide(stream, delivery.Supersede(at=now.wall)))
         if (expiry := self._expiries.next()) is not None:
             waits.append(max(1, min(expiry[0] - now.wall, LOOK_AGAIN_MS)))
@@ -252,7 +296,7 @@ class DeliveryQueues:
         queue = self._queues.get((chid, control))
         if queue is None:
             return None
-        if endpoint.gone or queue.in_flight:
+        if endpoint.gone or queue.in_flight or self._removed(chid):
             return Wait(LOOK_AGAIN_MS)
         if queue.place != endpoint.place:
             queue.all_due(now.mono)
@@ -307,10 +351,8 @@ class DeliveryQueues:
         """Return what is open."""
         due, expected, newest = [], [], []
         for (chid, _), queue in sorted(self._queues.items(), key=lambda pair: pair[0]):
-            due += [
-                DueDelivery(item.stream, item.state, item.version, item.position)
-                for _, item in sorted(queue.items.items(), key=lambda pair: pair[0])
-            ]
+            # In the order in which they became due, which is not that of their causes where one was replayed.
+            due += [DueDelivery(each.stream, each.state, each.version, each.position) for each in queue.items.values()]
             expected += [ExpectedDelivery(found.stream, found.create.due) for found in queue.expected.values()]
             newest += [(chid, kind, cause) for kind, cause in sorted(queue.newest.items())]
         return DeliveriesSnapshot(due, expected, newest)

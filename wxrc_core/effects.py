@@ -92,12 +92,26 @@ class Decide:
 
 @frozen
 class Claim:
-    """Claim this message for one hand-over to this room, then hand it over."""
+    """Claim this message for one hand-over to this room, or else to this person, then hand it over."""
 
     stream: str
     msgid: int
     attempt: int
     room_id: str
+    user_id: str = ""
+
+
+@frozen
+class FetchImage:
+    """Fetch the image of this message from its source, check and store it; record `StoreImage`, or else `Fail`.
+
+    `chid` is the channel that asked, whose policy says which networks may be called.
+    """
+
+    stream: str
+    msgid: int
+    chid: str
+    source: str
 
 
 @frozen

@@ -6,12 +6,18 @@ Then everything that is due goes out at once, in order. Nothing of this is recor
 One callback that a healthy receiver refuses must not look like an outage: the probe after a failure is another callback where there is one,
 and what failed keeps its own schedule unless the endpoint failed at least twice in a row. Callbacks that fail together, because they were
 on their way when it went down, count as one failure: many at once say no more about the endpoint than one.
+
+Each callback keeps its own schedule. Between two probes, whatever callbacks they are, lies a gap that grows with the outage: where many
+wait, a receiver that comes back is found soon, and is not met by all of them one after the other before.
 """
 
 from wxrc_core.delivery import LONGEST_RETRY_AFTER_S, wait_ms
 
 UNTRIED_PROBE_MS = 30_000
-"""A callback that was never tried may probe so long after the last probe, however long the schedule says (ms)."""
+"""A callback that was never tried may probe so long after the last probe (ms)."""
+
+PROBE_SHARE = 60
+"""One that was tried may probe after this part of the time for which the endpoint has been down, and after half a minute at least."""
 
 
 class Endpoint:
@@ -22,7 +28,7 @@ class Endpoint:
         reason: Why the latest of them failed.
         outage: How often it came up again after an outage.
         place: How often it moved.
-        gone: It answered 410: nothing is posted to it until it is set anew.
+        gone: It is disabled, or is to be: it answered 410, or failed for days. Nothing is posted to it until it is set anew.
     """
 
     def __init__(self) -> None:
@@ -103,16 +109,21 @@ class Endpoint:
         self.reason = reason
         self._latest = stream
         self._last_at = now
-        self._probe_at = now + wait_ms(self.failures, None, jitter)
+        gap = max(UNTRIED_PROBE_MS, self.down_ms(now) // PROBE_SHARE)
+        self._probe_at = now + min(wait_ms(self.failures, None, jitter), gap)
         return True
 
     def closed(self, stream: str, reason: str) -> bool:
         """Take in a 410: the receiver says that it is gone. Return whether that is the place where callbacks still go."""
         if self._in_flight.pop(stream, self._round) < self._moved_at:
             return False
+        self.disable(reason)
+        return True
+
+    def disable(self, reason: str) -> None:
+        """Take note that nothing is to be posted to it any more, and why."""
         self.gone = True
         self.reason = reason
-        return True
 
     def moved(self) -> None:
         """Take note that callbacks go elsewhere from now on: nothing is known of that place, and everything may be tried."""

@@ -1,8 +1,18 @@
 """Everything that the core raises, and the one error that adapters raise for all of us."""
 
+from wxrc_core.localized import LocalizedText
+
 
 class WxrcError(Exception):
-    """Base of all errors of WXRC. Its text is a sentence for people, without secrets."""
+    """Base of all errors of WXRC. Its text is a sentence for people, without secrets.
+
+    Attributes:
+        localized: The sentence in both languages; where it is known in one only, that one stands in both places.
+    """
+
+    def __init__(self, text: str | LocalizedText = "") -> None:
+        self.localized = text if isinstance(text, LocalizedText) else LocalizedText(text, text)
+        super().__init__(self.localized.en)
 
 
 class Refusal(WxrcError):
@@ -34,8 +44,20 @@ class AlreadyTaken(Refusal):
     """The name is in use (wire.md, code 33). Choose another."""
 
 
+class NotFound(Refusal):
+    """There is nothing of that name. The text says what to do first."""
+
+
 class InvalidValue(Refusal):
-    """A value from outside has the wrong type or size, or cannot be written and read back. The text names the value and its field."""
+    """A value from outside has the wrong type or size, or cannot be written and read back. The text names the value and its field.
+
+    Attributes:
+        field: The field's name; empty where it is not known.
+    """
+
+    def __init__(self, text: str | LocalizedText = "", field: str = "") -> None:
+        super().__init__(text)
+        self.field = field
 
 
 class Unavailable(WxrcError):

@@ -16,8 +16,11 @@ from wxrc_core.inbound import InboundEvent
 from wxrc_core.message import MessageEvent
 from wxrc_core.operation import OperationEvent
 from wxrc_core.shard import ShardEvent
+from wxrc_core.token import TokenEvent
 
-Event: TypeAlias = BotEvent | ChannelEvent | DeliveryEvent | InboundEvent | MessageEvent | OperationEvent | ShardEvent
+Event: TypeAlias = (
+    BotEvent | ChannelEvent | DeliveryEvent | InboundEvent | MessageEvent | OperationEvent | ShardEvent | TokenEvent
+)
 """Everything that can stand in the log: what `Recorded.event` is. `match` on it, or ask with `isinstance`."""
 
 

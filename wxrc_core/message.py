@@ -1,7 +1,8 @@
 """A message to WeChat, from the accepted request to its end.
 
-Everything that decides about a message stands in three files: `wxrc_core.message_events` has the states, the steps between them and
-the events; `wxrc_core.message_commands` what can be asked; this one what they lead to. It offers all of their names.
+Everything that decides about a message stands in four files: `wxrc_core.message_events` has the states, the steps between them and
+the events; `wxrc_core.message_commands` what can be asked; `wxrc_core.message_state` what events lead to; this one what is done about
+commands and events. It offers all of their names.
 
 In the order of a message's life: it is *queued*, durably, before the channel gets its answer. When its bot can send, an owner claims
 it for one hand-over; the puppet's outcome ends it, or returns it to the queue where it is certain that nothing left the house. Where
@@ -13,11 +14,9 @@ The stream of a message is named after the request (`stream_name`), so that the 
 """
 
 import hashlib
-from typing import Literal, assert_never
+from typing import assert_never
 
 import msgspec
-from msgspec import Struct
-from msgspec.structs import replace
 
 from wxrc_core.effects import Effect, Notify, WakeQueue, WakeRecords
 from wxrc_core.errors import Refusal, TxcodeReused
@@ -32,16 +31,21 @@ from wxrc_core.message_commands import NoRoom as NoRoom
 from wxrc_core.message_commands import PutBack as PutBack
 from wxrc_core.message_commands import Queue as Queue
 from wxrc_core.message_commands import RecordOutcome as RecordOutcome
-from wxrc_core.message_commands import Resend as Resend
+from wxrc_core.message_commands import Resolve as Resolve
+from wxrc_core.message_commands import StoreImage as StoreImage
+from wxrc_core.message_commands import Verdict as Verdict
 from wxrc_core.message_events import ENDED as ENDED
 from wxrc_core.message_events import FINAL as FINAL
+from wxrc_core.message_events import OPERATOR as OPERATOR
 from wxrc_core.message_events import TABLE as TABLE
 from wxrc_core.message_events import TRANSITIONS as TRANSITIONS
+from wxrc_core.message_events import FailReason as FailReason
 from wxrc_core.message_events import MessageAttempted as MessageAttempted
 from wxrc_core.message_events import MessageCancelled as MessageCancelled
 from wxrc_core.message_events import MessageEvent as MessageEvent
 from wxrc_core.message_events import MessageExpired as MessageExpired
 from wxrc_core.message_events import MessageFailed as MessageFailed
+from wxrc_core.message_events import MessageImageStored as MessageImageStored
 from wxrc_core.message_events import MessageInDoubt as MessageInDoubt
 from wxrc_core.message_events import MessageQueued as MessageQueued
 from wxrc_core.message_events import MessageRejected as MessageRejected
@@ -49,14 +53,23 @@ from wxrc_core.message_events import MessageRequeued as MessageRequeued
 from wxrc_core.message_events import MessageRoomNotFound as MessageRoomNotFound
 from wxrc_core.message_events import MessageSent as MessageSent
 from wxrc_core.message_events import MessageState as MessageState
+from wxrc_core.message_state import Message as Message
+from wxrc_core.message_state import awaits_image as awaits_image
+from wxrc_core.message_state import content as content
+from wxrc_core.message_state import evidence as evidence
+from wxrc_core.message_state import evolve as evolve
+from wxrc_core.message_state import fetch_of as fetch_of
+from wxrc_core.message_state import is_to_person as is_to_person
+from wxrc_core.message_state import outgoing as outgoing
+from wxrc_core.message_state import send_status as send_status
 from wxrc_core.puppet import (
     Accepted,
     NotConnected,
     NotSent,
-    Outgoing,
     Rejected,
     RoomMissing,
     Unconfirmed,
+    UserMissing,
 )
 
 MAX_ATTEMPTS = 3
@@ -75,73 +88,6 @@ ANSWER_SLACK_MS = 200
 """How long after the end of a request's wait its answer may still be on its way into the log (ms)."""
 
 
-# -- state, and how events change it --------------------------------------------------------------------------------------------
-
-
-class Message(Struct, frozen=True):
-    """The fold of a message's events.
-
-    Attributes:
-        state: Where it stands.
-        queued: What was asked for.
-        attempt: The number of the latest claim; 0 = none yet.
-        tries: How many attempts are used up.
-        epoch: The epoch of the latest claim.
-        room_id: The room of the latest claim.
-        wait_ms: How long it waits since it was returned to the queue (ms).
-        doubted: An attempt ended in doubt: it may have arrived, whatever becomes of later ones.
-        mention: For a message that was sent: what became of the mention.
-        failure: For a message that failed: the wire's sendReason.
-        detail: Why it stands where it does, in a sentence; empty where there is nothing to say.
-    """
-
-    state: MessageState
-    queued: MessageQueued
-    attempt: int = 0
-    tries: int = 0
-    epoch: int = 0
-    room_id: str = ""
-    wait_ms: int = 0
-    doubted: bool = False
-    mention: Literal["ok", "not_in_room", "unknown"] = "ok"
-    failure: Literal["", "failed", "unsupported", "window_closed"] = ""
-    detail: str = ""
-
-
-def evolve(message: Message | None, event: MessageEvent) -> Message:
-    """Return the message after an event. Total: a recorded fact is never refused, and a step that the table does not have changes
-    nothing.
-    """
-    if message is None:
-        assert isinstance(event, MessageQueued), "a message's first event is `queued`"
-        return Message(MessageState.QUEUED, event)
-    state = TABLE.next[event.__class__].get(message.state)
-    if state is None:
-        return message
-    match event:
-        case MessageAttempted():
-            return replace(
-                message, state=state, attempt=event.attempt, tries=message.tries + 1, epoch=event.epoch,
-                room_id=event.room_id, wait_ms=0, detail="",
-            )  # fmt: skip
-        case MessageSent():
-            return replace(message, state=state, mention=event.mention, detail="")
-        case MessageRequeued():
-            tries = message.tries - 1 if event.held else message.tries
-            wait_ms = max(0, event.not_before - event.at)
-            return replace(message, state=state, tries=tries, wait_ms=wait_ms, detail=event.detail)
-        case MessageInDoubt():
-            return replace(message, state=state, doubted=True, detail=event.detail)
-        case MessageFailed():
-            return replace(message, state=state, failure=event.reason, detail=event.detail)
-        case MessageRejected():
-            return replace(message, state=state, detail=event.detail)
-        case MessageRoomNotFound() | MessageExpired() | MessageCancelled() | MessageQueued():
-            return replace(message, state=state)
-        case _:
-            assert_never(event)
-
-
 def stream_name(chid: str, day: str, txcode: str) -> str:
     """Return the stream of what (channel, day of txtime as `yyyymmdd`, txcode) names: a message or an operation."""
     return f"message/{chid}/{day}/{txcode}"
@@ -150,19 +96,6 @@ def stream_name(chid: str, day: str, txcode: str) -> str:
 def digest(interface: str, botcode: str, body: object) -> str:
     """Return the fingerprint of a request: equal for equal interface, botcode and body, however the JSON was spelled."""
     return hashlib.sha256(msgspec.json.encode([interface, botcode, body], order="deterministic")).hexdigest()
-
-
-def outgoing(message: Message, msgid: int) -> Outgoing:
-    """Return what the puppet is handed for the open claim of this message."""
-    queued = message.queued
-    return Outgoing(
-        msgid=msgid,
-        attempt=message.attempt,
-        room_id=message.room_id,
-        text=queued.text,
-        mention_names=queued.mention_names,
-        mention_id=queued.mention_id,
-    )
 
 
 # -- decide ---------------------------------------------------------------------------------------------------------------------
@@ -188,10 +121,14 @@ def decide(message: Message | None, command: Command) -> tuple[MessageEvent, ...
             TABLE.check(state, MessageAttempted)
             return (
                 MessageAttempted(
-                    at=command.at, attempt=command.attempt, room_id=command.room_id, epoch=command.epoch,
-                    gap_ms=command.gap_ms,
+                    at=command.at, attempt=command.attempt, room_id=command.room_id, user_id=command.user_id,
+                    epoch=command.epoch, gap_ms=command.gap_ms,
                 ),
             )  # fmt: skip
+        case StoreImage(at=at, image=image):
+            if state is not MessageState.QUEUED or not awaits_image(message) or not image.digest:
+                return ()  # it has ended, or another one stored it
+            return (MessageImageStored(at=at, digest=image.digest, media_type=image.media_type, size=image.size),)
         case RecordOutcome():
             return _record_outcome(message, command)
         case PutBack(at=at, attempt=attempt, detail=detail):
@@ -203,7 +140,8 @@ def decide(message: Message | None, command: Command) -> tuple[MessageEvent, ...
             return ()  # it has been claimed meanwhile: the outcome of the hand-over decides
         case NoRoom(at=at):
             TABLE.check(state, MessageRoomNotFound)
-            return _not_sent(message, MessageRoomNotFound(at=at), "there is no such room")
+            what = "person" if is_to_person(message.queued) else "room"
+            return _not_sent(message, MessageRoomNotFound(at=at), f"there is no such {what}")
         case Fail(at=at, reason=reason, detail=detail):
             TABLE.check(state, MessageFailed)
             failed = MessageFailed(at=at, reason=reason, detail=detail)
@@ -224,10 +162,8 @@ def decide(message: Message | None, command: Command) -> tuple[MessageEvent, ...
             if state not in TABLE.next[MessageSent] or not message.attempt:
                 return ()
             return (MessageSent(at=at, attempt=message.attempt, receipt=receipt),)
-        case Resend(at=at):
-            if state is not MessageState.IN_DOUBT:
-                raise Refusal(f"only a message in doubt can be resent; this one is '{state}'")
-            return (MessageRequeued(at=at, detail="resent by an operator", not_before=at),)
+        case Resolve():
+            return _resolve(message, command)
         case _:
             assert_never(command)
 
@@ -239,6 +175,23 @@ def _queue(message: Message | None, command: Queue) -> tuple[MessageEvent, ...]:
     if not isinstance(message, Message) or message.queued.digest != command.queued.digest:
         raise TxcodeReused
     return ()
+
+
+def _resolve(message: Message, command: Resolve) -> tuple[MessageEvent, ...]:
+    at, by = command.at, command.by
+    if command.verdict == message.state:
+        return ()  # said before, or known by now
+    if message.state is not MessageState.IN_DOUBT:
+        raise Refusal(f"only a message in doubt can be resolved; this one is '{message.state}'")
+    match command.verdict:
+        case "sent":
+            return (MessageSent(at=at, attempt=message.attempt, receipt="", by=by),)
+        case "failed":
+            return (MessageFailed(at=at, reason="failed", detail="an operator says that it did not arrive", by=by),)
+        case "resend":
+            return (MessageRequeued(at=at, detail="resent by an operator", not_before=at, by=by),)
+        case _:
+            assert_never(command.verdict)
 
 
 def _is_open(message: Message, attempt: int) -> bool:
@@ -263,7 +216,9 @@ def _record_outcome(message: Message, command: RecordOutcome) -> tuple[MessageEv
             return (_held(at, reason, RECONNECT_MS),)
         case RoomMissing(reason) if command.rooms_complete:
             return _not_sent(message, MessageRoomNotFound(at=at), reason)
-        case RoomMissing(reason):
+        case UserMissing(reason) if command.contacts_complete:
+            return _not_sent(message, MessageRoomNotFound(at=at), reason)
+        case RoomMissing(reason) | UserMissing(reason):
             return (_held(at, reason, RECONNECT_MS),)  # decided when the room list is complete (invariant 9)
         case Rejected(reason):
             return _not_sent(message, MessageRejected(at=at, attempt=command.attempt, detail=reason), reason)
@@ -308,7 +263,13 @@ def react(message: Message, event: MessageEvent, stream: str, msgid: int) -> tup
     queued = message.queued
     wakes = (WakeQueue(queued.botcode), WakeRecords(queued.botcode))
     match event:
-        case MessageQueued() | MessageRequeued() | MessageAttempted() | MessageInDoubt(resend=True):
+        case (
+            MessageQueued()
+            | MessageImageStored()
+            | MessageRequeued()
+            | MessageAttempted()
+            | MessageInDoubt(resend=True)
+        ):
             return wakes
         case _ if event.answered:
             return wakes
@@ -330,31 +291,3 @@ def react(message: Message, event: MessageEvent, stream: str, msgid: int) -> tup
                 answer_ms += ANSWER_SLACK_MS
             notify = Notify(queued.botcode, "sendStatus", body, chid=queued.chid, answer_ms=answer_ms)
             return (*wakes, notify)
-
-
-# -- what the wire calls it -----------------------------------------------------------------------------------------------------
-
-_STATUS: dict[MessageState, tuple[str, str]] = {
-    MessageState.QUEUED: ("0", ""),
-    MessageState.ATTEMPTED: ("0", ""),
-    MessageState.ROOM_NOT_FOUND: ("2", ""),
-    MessageState.REJECTED: ("-1", "rejected"),
-    MessageState.EXPIRED: ("-1", "expired"),
-    MessageState.CANCELLED: ("-1", "cancelled"),
-    MessageState.IN_DOUBT: ("-1", "unconfirmed"),
-}
-_MENTION = {"ok": "1", "not_in_room": "3", "unknown": "4"}
-
-
-def send_status(message: Message) -> tuple[str, str]:
-    """Return sendStatus and sendReason (wire.md, roomSendText); the reason is empty where there is none."""
-    if message.state is MessageState.SENT:
-        return _MENTION[message.mention], ""
-    if message.state is MessageState.FAILED:
-        return "-1", message.failure
-    return _STATUS[message.state]
-
-
-def evidence(message: Message) -> str:
-    """Return what shows that the message arrived (wire.md, msgStatus): `receipt`, or nothing."""
-    return "receipt" if message.state is MessageState.SENT else ""

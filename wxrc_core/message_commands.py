@@ -7,8 +7,11 @@ from typing import Literal, TypeAlias
 
 from attrs import frozen
 
-from wxrc_core.message_events import MessageQueued
+from wxrc_core.content import Image
+from wxrc_core.message_events import FailReason, MessageQueued
 from wxrc_core.puppet import SendOutcome
+
+Verdict: TypeAlias = Literal["sent", "failed", "resend"]
 
 
 @frozen
@@ -19,12 +22,21 @@ class Queue:
 
 
 @frozen(kw_only=True)
+class StoreImage:
+    """The message's image is in the media store now; `image` says what it is."""
+
+    at: int
+    image: Image
+
+
+@frozen(kw_only=True)
 class ClaimAttempt:
-    """Claim the message for one hand-over to this room, as its attempt of this number; `epoch`, `gap_ms` as in `MessageAttempted`."""
+    """Claim the message for one hand-over, as its attempt of this number; the fields are those of `MessageAttempted`."""
 
     at: int
     attempt: int
     room_id: str
+    user_id: str = ""
     epoch: int
     gap_ms: int = -1
 
@@ -39,6 +51,7 @@ class RecordOutcome:
         outcome: What the puppet answered.
         resend: Policy allows to resend what is in doubt (the puppet deduplicates).
         rooms_complete: The bot's room list is known to be complete now.
+        contacts_complete: The bot's contact list is.
     """
 
     at: int
@@ -46,6 +59,7 @@ class RecordOutcome:
     outcome: SendOutcome
     resend: bool = False
     rooms_complete: bool = True
+    contacts_complete: bool = True
 
 
 @frozen(kw_only=True)
@@ -68,7 +82,7 @@ class AbandonAttempt:
 
 @frozen(kw_only=True)
 class NoRoom:
-    """The complete room list has no such room."""
+    """The complete list has no such room, or no such person."""
 
     at: int
 
@@ -78,7 +92,7 @@ class Fail:
     """It cannot be sent: `reason` and `detail` as in `MessageFailed`."""
 
     at: int
-    reason: Literal["failed", "unsupported", "window_closed"]
+    reason: FailReason
     detail: str
 
 
@@ -105,12 +119,31 @@ class Confirm:
 
 
 @frozen(kw_only=True)
-class Resend:
-    """An operator decides to send a message in doubt once more."""
+class Resolve:
+    """An operator says what has become of a message in doubt, or is to become of it.
+
+    Attributes:
+        at: Now (epoch ms).
+        verdict: `sent`: it arrived; `failed`: it did not, and is not to be sent again; `resend`: send it once more.
+        by: Who says so.
+    """
 
     at: int
+    verdict: Verdict
+    by: str
 
 
 Command: TypeAlias = (
-    Queue | ClaimAttempt | RecordOutcome | PutBack | AbandonAttempt | NoRoom | Fail | Expire | Cancel | Confirm | Resend
+    Queue
+    | StoreImage
+    | ClaimAttempt
+    | RecordOutcome
+    | PutBack
+    | AbandonAttempt
+    | NoRoom
+    | Fail
+    | Expire
+    | Cancel
+    | Confirm
+    | Resolve
 )

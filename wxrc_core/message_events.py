@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 
 from attrs import frozen
 
+from wxrc_core.content import Card, Image
 from wxrc_core.table import Table, Transitions
 
 # -- states and transitions -----------------------------------------------------------------------------------------------------
@@ -49,6 +50,7 @@ TRANSITIONS: Transitions = (
     {"trigger": "expired", "source": "queued", "dest": "expired"},
     {"trigger": "cancelled", "source": "queued", "dest": "cancelled"},
     {"trigger": "failed", "source": "queued", "dest": "failed"},
+    {"trigger": "image_stored", "source": "queued", "dest": "="},  # from now on it can be sent
     # to be sent again by policy, and not to be sent after all
     {"trigger": "in_doubt", "source": "queued", "dest": "in_doubt"},
     {"trigger": "sent", "source": "queued", "dest": "sent"},  # it waited to be sent again, and had arrived after all
@@ -66,6 +68,11 @@ TRANSITIONS: Transitions = (
 
 # -- events: what is stored -----------------------------------------------------------------------------------------------------
 
+OPERATOR = "-"
+"""The channel of what an operator or an embedding application asks for; it has no callback."""
+
+FailReason: TypeAlias = Literal["failed", "unsupported", "window_closed", "no_file"]
+
 
 @frozen(kw_only=True)
 class MessageQueued:
@@ -79,8 +86,12 @@ class MessageQueued:
         interface: The interface that was called.
         digest: Fingerprint of interface, botcode and body, to tell a repeated request from another one.
         room_id: The room by its id; or empty, and
-        room_topic: the room by its name.
-        text: The text.
+        room_topic: the room by its name. For a message to a person both are empty, and
+        user_id: is the person's id; or empty, and
+        user_name: is how the account's owner calls them (remark), or else their nickname.
+        text: The text; empty for a card or an image.
+        card: The mini-program card, or None.
+        image: The image, or None.
         mention_names: Display names to mention.
         mention_id: A WeChat id to mention.
         expires_at: When it is no longer worth sending (epoch ms), or None.
@@ -96,7 +107,11 @@ class MessageQueued:
     digest: str
     room_id: str = ""
     room_topic: str = ""
-    text: str
+    user_id: str = ""
+    user_name: str = ""
+    text: str = ""
+    card: Card | None = None
+    image: Image | None = None
     mention_names: tuple[str, ...] = ()
     mention_id: str = ""
     expires_at: int | None = None
@@ -105,13 +120,24 @@ class MessageQueued:
 
 
 @frozen(kw_only=True)
+class MessageImageStored:
+    """The message's image has been fetched, checked and stored; the fields are those of `wxrc_core.content.Image`."""
+
+    at: int
+    digest: str
+    media_type: str
+    size: int
+
+
+@frozen(kw_only=True)
 class MessageAttempted:
-    """An owner claims the message for one hand-over, to the room with this id. Durable before the puppet is called (invariant 5).
+    """An owner claims the message for one hand-over, to this room or person. Durable before the puppet is called (invariant 5).
 
     Attributes:
         at: When.
         attempt: The number of this claim, from 1.
-        room_id: The room.
+        room_id: The room; empty = it goes to a person.
+        user_id: The person; empty = it goes to a room.
         epoch: The owner's epoch: only the owner that made the claim carries it out (invariant 8).
         gap_ms: How long the bot's hand-over before it was ago, at least, on a clock that is never set (ms); -1 = not known.
     """
@@ -119,13 +145,14 @@ class MessageAttempted:
     at: int
     attempt: int
     room_id: str
+    user_id: str = ""
     epoch: int = 0
     gap_ms: int = -1
 
 
 @frozen(kw_only=True)
 class MessageSent:
-    """WeChat accepted it and gave a receipt.
+    """WeChat accepted it and gave a receipt; or, where there was none, an operator says that it arrived: `by` is who.
 
     `answered` here and in the other ends: an earlier release told the channel in its answer, so no callback is due. Never written any more.
     """
@@ -135,11 +162,12 @@ class MessageSent:
     receipt: str
     mention: Literal["ok", "not_in_room", "unknown"] = "ok"
     answered: bool = False
+    by: str = ""
 
 
 @frozen(kw_only=True)
 class MessageRoomNotFound:
-    """The bot is in no such room; it will not be sent. Said only with a complete room list (invariant 9)."""
+    """The bot is in no such room, or knows no such person; it will not be sent. Said only with a complete list (invariant 9)."""
 
     at: int
     answered: bool = False
@@ -157,12 +185,17 @@ class MessageRejected:
 
 @frozen(kw_only=True)
 class MessageFailed:
-    """It was not sent and will not be. `reason` is the wire's sendReason, `detail` a sentence for people."""
+    """It was not sent and will not be. `reason` is the wire's sendReason, or `no_file`: the image is not there (wire.md, sendStatus
+    3). `detail` is a sentence for people.
+
+    `by`: the operator who says so, of a message that was in doubt.
+    """
 
     at: int
-    reason: Literal["failed", "unsupported", "window_closed"]
+    reason: FailReason
     detail: str
     answered: bool = False
+    by: str = ""
 
 
 @frozen(kw_only=True)
@@ -197,16 +230,19 @@ class MessageRequeued:
     """It may be handed over again, not before `not_before` (epoch ms): a definite failure, an explicit resend, or policy (invariant 6).
 
     `held`: nothing was tried, since the client was not connected or the claim was put back: it counts as no attempt.
+    `by`: the operator who has it resent.
     """
 
     at: int
     detail: str
     not_before: int
     held: bool = False
+    by: str = ""
 
 
 MessageEvent: TypeAlias = (
     MessageQueued
+    | MessageImageStored
     | MessageAttempted
     | MessageSent
     | MessageRoomNotFound

@@ -1,32 +1,40 @@
 """The queue of one bot: which of its messages may be claimed now, and which have come to their end without being sent.
 
-Messages to one room go in the order in which they were accepted, whether they name the room by id or by topic, whatever it is
-renamed to, and also when they come back to the queue. A topic says which room is meant only once the room list is complete: until
-then a message that names one waits, and no younger message of the bot overtakes it.
+Messages to one conversation, a room or a person, go in the order in which they were accepted, whether they name it by id or by name,
+whatever it is renamed to, and also when they come back to the queue. A name says which one is meant only once the list of rooms, or of
+contacts, is complete: until then a message that has only a name waits, and no younger message to a room, or to a person, overtakes it.
+A message whose image is still to be fetched keeps its place: it holds up its own conversation, and no other.
 
-Every question costs O(log n): rooms whose oldest message may go stand in one heap by accept order, the others by the time from
-when on it may.
+Every question costs O(log n): conversations whose oldest message may go stand in a heap by accept order, the others by the time
+from when on it may.
 """
 
 import heapq
 from collections.abc import Iterable
+from typing import Any
 
 from attrs import define
 from msgspec import Struct
 
+from wxrc_core.address_book import AddressBook, book_of_people, book_of_rooms
 from wxrc_core.bot import Bot
-from wxrc_core.effects import Claim, Decide, Moment, Wait
+from wxrc_core.effects import Claim, Decide, FetchImage, Moment, Wait
 from wxrc_core.message import (
     Expire,
     Fail,
     Message,
     MessageAttempted,
     MessageEvent,
+    MessageImageStored,
     MessageRequeued,
     MessageState,
     NoRoom,
+    awaits_image,
+    fetch_of,
+    is_to_person,
 )
 from wxrc_core.pace import PACES, Pace, PaceLedger
+from wxrc_core.puppet import conversation
 from wxrc_core.timers import Timers
 
 CLAIM_LIFETIME_MS = 5_000
@@ -38,22 +46,33 @@ LOOK_AGAIN_MS = 30_000
 
 @define
 class Item:
-    """A queued message: its msgid, its state, the account that was logged in when it was accepted, and from when on it may go
-    (mono, ms).
+    """A queued message.
+
+    Attributes:
+        msgid: Its number.
+        message: Its state.
+        account: The account that was logged in when it was accepted.
+        ready_at: From when on it may go (mono, ms).
+        peer: The id of its room or person; empty = not known yet.
+        conversation: What names the conversation with it; empty = not known yet.
     """
 
     msgid: int
     message: Message
     account: str
     ready_at: int
-    room: str = ""
+    peer: str = ""
+    conversation: str = ""
 
 
 class QueueSnapshot(Struct, frozen=True):
-    """What a snapshot keeps of a queue beside its open messages: their accounts, and the sends that count for the pace."""
+    """What a snapshot keeps of a queue beside its open messages: their accounts, the sends that count for the pace, and when the
+    latest of these was claimed (epoch ms).
+    """
 
     accounts: dict[str, str]
     sends: list[tuple[int, str]]
+    claimed_at: int = 0
 
 
 class MessageQueue:
@@ -67,21 +86,20 @@ class MessageQueue:
         self.botcode = botcode
         self.pace = PaceLedger()
         self._recorded_pace = PaceLedger()  # the same as the log tells it, which knows no hand-over's exact time
+        self._claimed_at = 0
         self._items: dict[str, Item] = {}
         self._accounts: dict[str, str] = {}  # of messages that are being sent: they may come back
         self._expiries: Timers[str] = Timers()
-        self._rooms: dict[str, list[tuple[int, str]]] = {}  # by room id: a heap of (msgid, stream)
-        self._ready: list[tuple[int, str]] = []  # a heap of (msgid, room id): rooms whose oldest message may go
-        self._waiting: Timers[str] = Timers()  # the other rooms
-        self._unresolved: list[
-            tuple[int, str]
-        ] = []  # a heap of (msgid, stream): named by topic, and the list is not complete
-        self._by_topic: dict[str, dict[str, None]] = {}
-        self._absent: dict[str, None] = {}  # rooms that are not in the list yet
-        self._unsendable: dict[str, str] = {}  # no such room (empty), or why else it cannot be sent
-        self._bot: Bot | None = None
+        self._conversations: dict[str, list[tuple[int, str]]] = {}  # for each a heap of (msgid, stream)
+        self._waiting: Timers[str] = (
+            Timers()
+        )  # conversations whose oldest message may go at a time; then it is in `ready` of its book
+        self._absent: dict[str, None] = {}  # conversations with whom is not in the list yet
+        self._unsendable: dict[str, str] = {}  # no such room or person (empty), or why else it cannot be sent
+        self._unfetched: dict[str, None] = {}  # messages whose image is still to be fetched
         self._own_account = ""  # every queued message is for this account
-        self._topics: tuple[object, dict[str, list[str]]] = (None, {})
+        self._rooms = book_of_rooms()
+        self._people = book_of_people()
 
     def __len__(self) -> int:
         return len(self._items)
@@ -101,9 +119,16 @@ class MessageQueue:
         """
         if isinstance(event, MessageAttempted):
             for ledger in (self.pace, self._recorded_pace):
-                ledger.claimed(event.room_id, event.gap_ms)
+                ledger.claimed(conversation(event.room_id, event.user_id), event.gap_ms)
+            self._claimed_at = event.at
             self._accounts[stream] = self._items[stream].account if stream in self._items else account
             self._remove(stream)
+            return
+        if isinstance(event, MessageImageStored) and stream in self._items:
+            item = self._items[stream]
+            item.message = message
+            self._unfetched.pop(stream, None)
+            self._look_at(item.conversation)
             return
         if isinstance(event, MessageRequeued) and event.held and stream in self._accounts:
             for ledger in (self.pace, self._recorded_pace):
@@ -119,11 +144,12 @@ class MessageQueue:
         self._items[stream] = item
         if item.account not in ("", self._own_account):
             self._own_account = ""
-        queued = item.message.queued
-        if queued.expires_at is not None:
-            self._expiries.set(stream, queued.expires_at)
-        if not queued.room_id:
-            self._by_topic.setdefault(queued.room_topic, {})[stream] = None
+        if item.message.queued.expires_at is not None:
+            self._expiries.set(stream, item.message.queued.expires_at)
+        if awaits_image(item.message):
+            self._unfetched[stream] = None
+        book, _, name = self._address(item)
+        book.add(stream, name)
         self._place(stream, item)
 
     def _remove(self, stream: str) -> None:
@@ -132,98 +158,84 @@ class MessageQueue:
             return
         self._expiries.cancel(stream)
         self._unsendable.pop(stream, None)
+        self._unfetched.pop(stream, None)
+        book, _, name = self._address(item)
+        book.remove(stream, name)
+        self._look_at(item.conversation)
+
+    def _address(self, item: Item) -> tuple[AddressBook[Any], str, str]:
+        """Return the book that a message's address is in, and the id or else the name in it."""
         queued = item.message.queued
-        if not queued.room_id:
-            streams = self._by_topic[queued.room_topic]
-            del streams[stream]
-            if not streams:
-                del self._by_topic[queued.room_topic]
-        self._look_at_room(item.room)
+        if is_to_person(queued):
+            return self._people, queued.user_id, "" if queued.user_id else queued.user_name
+        return self._rooms, queued.room_id, "" if queued.room_id else queued.room_topic
 
-    # -- rooms ------------------------------------------------------------------------------------------------------------------
+    # -- rooms and people -------------------------------------------------------------------------------------------------------
 
-    def rooms_changed(self, before: Bot | None, after: Bot) -> None:
-        """Take in a change of the bot: its rooms, and whether they are all known."""
-        self._bot = after
+    def lists_changed(self, bot: Bot) -> None:
+        """Take in a change of the bot: its rooms and contacts, and whether they are all known."""
         absent, self._absent = self._absent, {}
-        for room in absent:
-            self._look_at_room(room)
-        if before is None or before.rooms_complete != after.rooms_complete:
-            self._place_again(list(self._items))
-            return
-        if before.rooms is after.rooms or not after.rooms_complete:
-            return
-        changed = {
-            room_id
-            for room_id in before.rooms.keys() | after.rooms.keys()
-            if before.rooms.get(room_id) != after.rooms.get(room_id)
-        }
-        topics = {rooms[room_id] for rooms in (before.rooms, after.rooms) for room_id in changed if room_id in rooms}
-        affected = [stream for topic in sorted(topics) for stream in self._by_topic.get(topic, ())]
-        affected += [stream for room_id in sorted(changed) for _, stream in self._rooms.get(room_id, ())]
-        affected += [stream for stream, why in self._unsendable.items() if not why]
-        self._place_again(dict.fromkeys(affected))
+        for each in absent:
+            self._look_at(each)
+        for streams, changed in (
+            self._rooms.take(bot.rooms, bot.rooms_complete),
+            self._people.take(bot.contacts, bot.contacts_complete),
+        ):
+            affected = [*streams]
+            for each in changed:
+                affected += [stream for _, stream in self._conversations.get(each, ())]
+            if changed:
+                affected += [stream for stream, why in self._unsendable.items() if not why]
+            self._place_again(dict.fromkeys(affected))
 
     def _place_again(self, streams: Iterable[str]) -> None:
         for stream in list(streams):
             item = self._items.get(stream)
             if item is not None:
-                old, item.room = item.room, ""
+                old, item.conversation = item.conversation, ""
                 self._unsendable.pop(stream, None)
-                self._look_at_room(old)
+                self._look_at(old)
                 self._place(stream, item)
 
     def _place(self, stream: str, item: Item) -> None:
-        """Put a message into its room's queue, or where it belongs while its room is not known."""
-        queued, bot = item.message.queued, self._bot
-        complete = bot is not None and bot.rooms_complete
-        if queued.room_id:
-            if complete and bot is not None and queued.room_id not in bot.rooms:
-                self._unsendable[stream] = ""
+        """Put a message into its conversation's queue, or where it belongs while the conversation is not known."""
+        book, peer, name = self._address(item)
+        if not peer:
+            if not book.complete:
+                book.hold(item.msgid, stream)
                 return
-            item.room = queued.room_id
-        elif not complete:
-            heapq.heappush(self._unresolved, (item.msgid, stream))
+            peer, why = book.resolve(name)
+            if not peer:
+                self._unsendable[stream] = why
+                return
+        elif book.complete and peer not in book.entries:
+            self._unsendable[stream] = ""
             return
-        else:
-            ids = self._ids(queued.room_topic)
-            if len(ids) != 1:
-                self._unsendable[stream] = f"{len(ids)} rooms have this name; name the room by roomId" if ids else ""
-                return
-            item.room = ids[0]
-        heapq.heappush(self._rooms.setdefault(item.room, []), (item.msgid, stream))
-        self._look_at_room(item.room)
+        item.peer, item.conversation = peer, book.key(peer)
+        heapq.heappush(self._conversations.setdefault(item.conversation, []), (item.msgid, stream))
+        self._look_at(item.conversation)
 
-    def _ids(self, topic: str) -> list[str]:
-        rooms = self._bot.rooms if self._bot is not None else {}
-        if self._topics[0] is not rooms:
-            index: dict[str, list[str]] = {}
-            for room_id, name in rooms.items():
-                index.setdefault(name, []).append(room_id)
-            self._topics = (rooms, index)
-        return self._topics[1].get(topic, [])
-
-    def _head(self, room: str) -> tuple[str, Item] | None:
-        """Return the oldest message of a room; what has left the room's queue leaves its heap here."""
-        heap = self._rooms.get(room)
+    def _head(self, name: str) -> tuple[str, Item] | None:
+        """Return the oldest message of a conversation; what has left its queue leaves its heap here."""
+        heap = self._conversations.get(name)
         while heap:
             msgid, stream = heap[0]
             item = self._items.get(stream)
-            if item is not None and item.msgid == msgid and item.room == room:
+            if item is not None and item.msgid == msgid and item.conversation == name:
                 return stream, item
             heapq.heappop(heap)
-        self._rooms.pop(room, None)
+        self._conversations.pop(name, None)
         return None
 
-    def _look_at_room(self, room: str) -> None:
-        """Find out anew from when on the oldest message of a room may go."""
-        if not room:
+    def _look_at(self, name: str) -> None:
+        """Find out anew from when on the oldest message of a conversation may go."""
+        if not name:
             return
-        head = self._head(room)
-        if head is None:
-            self._waiting.cancel(room)
+        head = self._head(name)
+        if head is None or awaits_image(head[1].message):
+            self._waiting.cancel(name)
         else:
-            self._waiting.set(room, head[1].ready_at)
+            self._waiting.set(name, head[1].ready_at)
 
     # -- what is to be recorded -------------------------------------------------------------------------------------------------
 
@@ -236,7 +248,7 @@ class MessageQueue:
             for stream in self._of_other_account(bot.wxid):
                 detail = "another account has logged in since the message was accepted; it was not sent from that one"
                 return Decide(stream, Fail(at=now.wall, reason="failed", detail=detail))
-        if bot.ready and bot.rooms_complete:
+        if bot.ready:
             for stream, why in self._unsendable.items():
                 if why:
                     return Decide(stream, Fail(at=now.wall, reason="failed", detail=why))
@@ -251,6 +263,11 @@ class MessageQueue:
             self._own_account = wxid  # whatever is accepted from now on is for this account
         return foreign
 
+    def next_fetches(self) -> list[FetchImage]:
+        """Return the images that are still to be fetched, the oldest message's first."""
+        waiting = sorted((self._items[stream].msgid, stream) for stream in self._unfetched)
+        return [fetch_of(stream, self._items[stream].message, msgid) for msgid, stream in waiting]
+
     # -- what may be claimed ----------------------------------------------------------------------------------------------------
 
     def next_claim(self, bot: Bot, now: Moment) -> Claim | Wait | None:
@@ -258,67 +275,71 @@ class MessageQueue:
         if not bot.ready or self._of_other_account(bot.wxid):
             return None  # what is for another account ends first: see `next_record`
         limits = PACES[bot.added.pace]
-        while (room := self._waiting.pop_due(now.mono)) is not None:
-            head = self._head(room)
+        while (due := self._waiting.pop_due(now.mono)) is not None:
+            head = self._head(due)
             if head is not None:
-                heapq.heappush(self._ready, (head[1].msgid, room))
-        found = self._oldest_ready(bot, limits, now)
+                book, _, _ = self._address(head[1])
+                heapq.heappush(book.ready, (head[1].msgid, due))
+        found = self._oldest_ready(limits, now)
         if found is not None:
             return found
         waiting = self._waiting.next()
         return Wait(max(1, waiting[0] - now.mono)) if waiting is not None else None
 
-    def _oldest_ready(self, bot: Bot, limits: Pace | None, now: Moment) -> Claim | Wait | None:
+    def _oldest_ready(self, limits: Pace | None, now: Moment) -> Claim | Wait | None:
+        books: tuple[AddressBook[Any], ...] = (self._rooms, self._people)
+        ready = any(book.ready for book in books)
         if limits is not None and now.mono < (free_at := self.pace.bot_free_at(limits)):
-            return Wait(free_at - now.mono) if self._ready or self._waiting.next() else None
-        only_last_room = limits is not None and now.mono < self.pace.switch_at(limits)
-        if only_last_room:
-            assert limits is not None
-            claim = self._claim_of(self.pace.last_room, bot, limits, now)
-            if claim is not None or not self._ready:
-                return claim
-            return Wait(self.pace.switch_at(limits) - now.mono)
-        while self._ready:
-            msgid, room = self._ready[0]
-            head = self._head(room)
-            if head is None or head[1].msgid != msgid or room in self._waiting:
-                heapq.heappop(self._ready)  # it has ended, or another one is the oldest of its room now
+            return Wait(free_at - now.mono) if ready or self._waiting.next() else None
+        if limits is not None and now.mono < (switch_at := self.pace.switch_at(limits)):
+            claim = self._claim_in(self.pace.last_conversation, limits, now)
+            return claim if claim is not None or not ready else Wait(switch_at - now.mono)
+        claims = [claim for book in books if (claim := self._oldest_of(book, limits, now)) is not None]
+        return min(claims, key=lambda claim: claim.msgid, default=None)
+
+    def _oldest_of(self, book: AddressBook[Any], limits: Pace | None, now: Moment) -> Claim | None:
+        """Return the claim of the oldest message that may go to a room, or to a person."""
+        while book.ready:
+            msgid, name = book.ready[0]
+            head = self._head(name)
+            if head is None or head[1].msgid != msgid or name in self._waiting:
+                heapq.heappop(book.ready)  # it has ended, or another one is the oldest of its conversation now
                 continue
-            room_free_at = self.pace.room_free_at(limits, room) if limits is not None else 0
-            if room_free_at > now.mono:
-                heapq.heappop(self._ready)
-                self._waiting.set(room, room_free_at)
+            free_at = self.pace.own_gap_over_at(limits, name) if limits is not None else 0
+            if free_at > now.mono:
+                heapq.heappop(book.ready)
+                self._waiting.set(name, free_at)
                 continue
-            if room not in bot.rooms:
-                heapq.heappop(self._ready)
-                self._absent[room] = None  # the list is not complete yet: looked at again when it changes
+            if head[1].peer not in book.entries:
+                heapq.heappop(book.ready)
+                self._absent[name] = None  # the list is not complete yet: looked at again when it changes
                 continue
-            oldest = self._oldest_unresolved()
+            oldest = book.oldest_held(self._is_held)
             if oldest and oldest < msgid:
-                return None  # its topic may turn out to name this room
-            return Claim(head[0], msgid, head[1].message.attempt + 1, room)
+                return None  # its name may turn out to be that of this room or person
+            return self._claim(*head)
         return None
 
-    def _claim_of(self, room: str, bot: Bot, limits: Pace, now: Moment) -> Claim | None:
-        """Return the claim of the oldest message of one room, if it may go now."""
-        head = self._head(room)
-        if head is None or room not in bot.rooms or room in self._waiting:
-            return None
-        stream, item = head
-        oldest = self._oldest_unresolved()
-        if self.pace.earliest(limits, room) > now.mono or (oldest and oldest < item.msgid):
-            return None
-        return Claim(stream, item.msgid, item.message.attempt + 1, room)
+    def _claim(self, stream: str, item: Item) -> Claim:
+        to_person = is_to_person(item.message.queued)
+        room_id, user_id = ("", item.peer) if to_person else (item.peer, "")
+        return Claim(stream, item.msgid, item.message.attempt + 1, room_id, user_id)
 
-    def _oldest_unresolved(self) -> int:
-        """Return the msgid of the oldest message whose topic cannot be resolved yet; 0 = none."""
-        while self._unresolved:
-            msgid, stream = self._unresolved[0]
-            item = self._items.get(stream)
-            if item is not None and item.msgid == msgid and not item.room and stream not in self._unsendable:
-                return msgid
-            heapq.heappop(self._unresolved)
-        return 0
+    def _claim_in(self, name: str, limits: Pace, now: Moment) -> Claim | None:
+        """Return the claim of the oldest message of one conversation, if it may go now."""
+        head = self._head(name)
+        if head is None or name in self._waiting or awaits_image(head[1].message):
+            return None
+        book, _, _ = self._address(head[1])
+        oldest = book.oldest_held(self._is_held)
+        if head[1].peer not in book.entries or (oldest and oldest < head[1].msgid):
+            return None
+        return self._claim(*head) if self.pace.earliest(limits, name) <= now.mono else None
+
+    def _is_held(self, msgid: int, stream: str) -> bool:
+        """Return whether a message still waits for the list to be complete."""
+        item = self._items.get(stream)
+        return item is not None and item.msgid == msgid and not item.conversation and stream not in self._unsendable
 
     # -- around a hand-over -----------------------------------------------------------------------------------------------------
 
@@ -332,9 +353,24 @@ class MessageQueue:
         if any(account not in ("", bot.wxid) for account in self._accounts.values()):
             return "another account has logged in"
         limits = PACES[bot.added.pace]
-        if limits is not None and self.pace.without_latest().earliest(limits, message.room_id) > now.mono:
+        if (
+            limits is not None
+            and self.pace.without_latest().earliest(limits, conversation(message.room_id, message.user_id)) > now.mono
+        ):
             return "the pace does not allow it yet"
         return ""
+
+    def allowance(self, bot: Bot, wall: int) -> tuple[int | None, int]:
+        """Return how many more sends the pace allows within a minute of now (None = no limit), and from when on the next (epoch ms).
+
+        For people to look at: it is worked out from the log, by wall clocks, and so says the same on every replica.
+        """
+        limits = PACES[bot.added.pace]
+        if limits is None:
+            return None, wall
+        ledger = self._recorded_pace
+        now = ledger.latest_at + max(0, wall - self._claimed_at)
+        return ledger.sends_left(limits, now), wall + max(0, ledger.bot_free_at(limits) - now)
 
     def resume(self, mono: int) -> None:
         """Begin as the bot's owner: the latest send counts as one of just now."""
@@ -346,12 +382,15 @@ class MessageQueue:
         """Return what is not in the messages themselves."""
         accounts = {stream: item.account for stream, item in self._items.items()} | self._accounts
         return QueueSnapshot(
-            {name: account for name, account in sorted(accounts.items()) if account}, self._recorded_pace.sends()
+            {name: account for name, account in sorted(accounts.items()) if account},
+            self._recorded_pace.sends(),
+            self._claimed_at,
         )
 
     def restore(self, snapshot: QueueSnapshot, messages: Iterable[tuple[str, int, Message]], mono: int) -> None:
         """Take in a snapshot, and the bot's open messages (stream, msgid, state)."""
         self.pace, self._recorded_pace = PaceLedger(snapshot.sends), PaceLedger(snapshot.sends)
+        self._claimed_at = snapshot.claimed_at
         for stream, msgid, message in messages:
             account = snapshot.accounts.get(stream, "")
             if message.state is MessageState.QUEUED:

@@ -1,4 +1,4 @@
-"""An operation: what a channel asks of a bot other than a message (login, logout, stop).
+"""An operation: what a channel asks other than to send a message (login, the digits of a login, logout, stop, cancelling a message).
 
 It shares its stream name with messages (`wxrc_core.message.stream_name`), because a txcode names one thing only, whichever interface it was
 used with. It has one event; what becomes of it stands in the bot's own stream, under the operation's position.
@@ -11,7 +11,8 @@ from msgspec import Struct
 
 from wxrc_core.errors import TxcodeReused
 
-Kind: TypeAlias = Literal["login", "logout", "stop"]
+Kind: TypeAlias = Literal["login", "code", "logout", "stop", "cancel"]
+"""What is to be done. The bot's owner carries it out, except `cancel`, which whoever accepted it does at once."""
 
 
 @frozen(kw_only=True)
@@ -27,6 +28,7 @@ class OperationAccepted:
         digest: Fingerprint of interface, botcode and body (`wxrc_core.message.digest`).
         kind: What is to be done.
         login_kind: For `login`: the kind of client; empty = the puppet's default.
+        secret_id: For `code`: under which name the vault has the digits (`digits_name`).
     """
 
     at: int
@@ -37,6 +39,12 @@ class OperationAccepted:
     digest: str
     kind: Kind
     login_kind: str = ""
+    secret_id: str = ""
+
+
+def digits_name(botcode: str, secret_id: str) -> str:
+    """Return the name under which the vault has the digits of a login until they are handed over."""
+    return f"bot/{botcode}/digits/{secret_id}"
 
 
 class Operation(Struct, frozen=True):

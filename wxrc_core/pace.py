@@ -20,8 +20,8 @@ class Pace:
 
     Attributes:
         per_minute: Sends in any 60 seconds.
-        room_gap_ms: Least time between two sends to the same room (ms).
-        switch_gap_ms: Least time between two sends to different rooms (ms).
+        room_gap_ms: Least time between two sends to the same room or person (ms).
+        switch_gap_ms: Least time between two sends to different ones (ms).
     """
 
     per_minute: int
@@ -34,7 +34,9 @@ PACES: dict[str, Pace | None] = {"customary": CUSTOMARY, "none": None}
 
 
 class PaceLedger:
-    """When a bot sent to which room, as much of it as the pace needs, the latest last.
+    """When a bot sent to which conversation (`wxrc_core.puppet.conversation`), as much of it as the pace needs, the latest last.
+
+    To the pace a person is a conversation like a room.
 
     Times are milliseconds from an origin of their own. Each claim in the log says how long the hand-over before it was ago
     (`MessageAttempted.gap_ms`), measured on a clock that is never set, so the distances hold however wall clocks are set and
@@ -45,10 +47,10 @@ class PaceLedger:
     def __init__(self, sends: Iterable[tuple[int, str]] = ()) -> None:
         self._sends: deque[tuple[int, str]] = deque(sends, maxlen=HIGHEST_PER_MINUTE)
 
-    def claimed(self, room_id: str, gap_ms: int) -> None:
+    def claimed(self, conversation: str, gap_ms: int) -> None:
         """Take in a claim: from now on it counts as a send, at the earliest time that it may be handed over."""
         last = self._sends[-1][0] if self._sends else 0
-        self._sends.append((last + max(0, gap_ms), room_id))
+        self._sends.append((last + max(0, gap_ms), conversation))
 
     def handed_over(self, mono: int) -> None:
         """Give the latest claim the time of its hand-over."""
@@ -62,19 +64,24 @@ class PaceLedger:
         """Count the latest send as one of just now, and the others by as much later: how long ago it was is not known."""
         if self._sends:
             shift = mono - self._sends[-1][0]
-            self._sends = deque(((at + shift, room) for at, room in self._sends), maxlen=HIGHEST_PER_MINUTE)
+            self._sends = deque(((at + shift, each) for at, each in self._sends), maxlen=HIGHEST_PER_MINUTE)
 
     def gap_ms(self, mono: int) -> int:
         """Return how long ago the latest send was."""
         return max(0, mono - self._sends[-1][0]) if self._sends else 0
 
     @property
-    def last_room(self) -> str:
-        """The room of the latest send; empty = none."""
+    def latest_at(self) -> int:
+        """When the latest send was; 0 = there is none."""
+        return self._sends[-1][0] if self._sends else 0
+
+    @property
+    def last_conversation(self) -> str:
+        """The conversation of the latest send; empty = none."""
         return self._sends[-1][1] if self._sends else ""
 
     def bot_free_at(self, limits: Pace) -> int:
-        """Return from when on the bot may send to the room of its latest send, or to any."""
+        """Return from when on the bot may send to the conversation of its latest send, or to any."""
         if not self._sends:
             return 0
         at = self._sends[-1][0] + min(limits.room_gap_ms, limits.switch_gap_ms)
@@ -83,26 +90,31 @@ class PaceLedger:
         return at
 
     def switch_at(self, limits: Pace) -> int:
-        """Return from when on the bot may send to another room than that of its latest send."""
+        """Return from when on the bot may send to another conversation than that of its latest send."""
         return max(self.bot_free_at(limits), self._sends[-1][0] + limits.switch_gap_ms) if self._sends else 0
 
-    def room_free_at(self, limits: Pace, room_id: str) -> int:
-        """Return from when on this room's own gap is over."""
-        for at, room in reversed(self._sends):
-            if room == room_id:
+    def own_gap_over_at(self, limits: Pace, conversation: str) -> int:
+        """Return from when on this conversation's own gap is over."""
+        for at, each in reversed(self._sends):
+            if each == conversation:
                 return at + limits.room_gap_ms
         return 0
 
-    def earliest(self, limits: Pace, room_id: str) -> int:
-        """Return from when on a send to this room keeps the whole pace."""
-        free = self.bot_free_at(limits) if room_id == self.last_room else self.switch_at(limits)
-        return max(free, self.room_free_at(limits, room_id))
+    def earliest(self, limits: Pace, conversation: str) -> int:
+        """Return from when on a send to this conversation keeps the whole pace."""
+        free = self.bot_free_at(limits) if conversation == self.last_conversation else self.switch_at(limits)
+        return max(free, self.own_gap_over_at(limits, conversation))
+
+    def sends_left(self, limits: Pace, now: int) -> int:
+        """Return how many more sends the last minute leaves room for; `now` is on the ledger's own clock."""
+        recent = sum(1 for at, _ in self._sends if at > now - MINUTE_MS)
+        return max(0, limits.per_minute - recent)
 
     def without_latest(self) -> "PaceLedger":
         """Return the sends before the latest claim: what that claim itself has to keep."""
         return PaceLedger(list(self._sends)[:-1])
 
     def sends(self) -> list[tuple[int, str]]:
-        """Return (time, room id) of the sends that count, with the latest at 0."""
+        """Return (time, conversation) of the sends that count, with the latest at 0."""
         last = self._sends[-1][0] if self._sends else 0
-        return [(at - last, room) for at, room in self._sends]
+        return [(at - last, conversation) for at, conversation in self._sends]

@@ -10,6 +10,8 @@ from typing import Literal, TypeAlias
 
 from attrs import field, frozen
 
+from wxrc_core.content import Card, ContentKind
+
 
 @frozen(kw_only=True)
 class Capabilities:
@@ -19,7 +21,7 @@ class Capabilities:
         login_kinds: Kinds of client that it can log in; the first is what `login` means.
         content: Kinds of content it can send: `text`, `app`, `image`.
         rooms: It knows rooms.
-        contacts: It knows contacts and can write to a person.
+        contacts: It reports the account's contacts and can write to a person.
         mentions: It can mention a member for real (with the red dot).
         receipts: A successful send comes back with an id from the WeChat side.
         deduplicates: Handing over the same message twice reaches WeChat once.
@@ -37,6 +39,12 @@ class Capabilities:
     inbound: bool = True
     pace: Literal["customary", "none"] = "customary"
 
+    def lacking(self, content: ContentKind, *, to_person: bool) -> str:
+        """Return the capability that sending this would need and that is not there (`contacts`, `rooms`, a kind of content); or nothing."""
+        if not (self.contacts if to_person else self.rooms):
+            return "contacts" if to_person else "rooms"
+        return "" if content in self.content else content
+
 
 @frozen
 class Room:
@@ -51,9 +59,44 @@ class Room:
     topic: str
 
 
+@frozen
+class Contact:
+    """A person to whom the account can write directly.
+
+    Attributes:
+        id: WeChat's id of the person, never changing.
+        name: Their nickname, which they chose.
+        remark: What the account's owner calls them; empty = nothing.
+    """
+
+    id: str
+    name: str
+    remark: str = ""
+
+
+def conversation(room_id: str, user_id: str) -> str:
+    """Return what names the conversation with a room or else with a person: order and pace are kept in each."""
+    return room_id or f"user/{user_id}"
+
+
+@frozen
+class ImageFile:
+    """The bytes of an image on their way into the puppet; `wxrc_core.content.check_image` has taken them.
+
+    Attributes:
+        name: A name for the file, with the right ending.
+        media_type: `image/png`, `image/jpeg`, ...
+        data: The bytes.
+    """
+
+    name: str
+    media_type: str
+    data: bytes = field(repr=False)
+
+
 @frozen(kw_only=True)
 class Outgoing:
-    """One message on its way into the puppet.
+    """One message on its way into the puppet. It carries a text, a card or an image.
 
     Attributes:
         msgid: The message's number, for a puppet that can deduplicate by it.
@@ -61,6 +104,8 @@ class Outgoing:
         room_id: The room it goes to; empty if it goes to a person.
         user_id: The person it goes to; empty if it goes to a room.
         text: The text as the channel gave it, without mentions.
+        card: The mini-program card; None = it is none.
+        image: The image; None = it is none.
         mention_names: Display names to mention. Where the puppet can mention for real and finds the name in the room, it does; else it
             puts `@name` + U+2005 before the text (wire.md, roomSendText).
         mention_id: WeChat id to mention for real; empty = none.
@@ -71,6 +116,8 @@ class Outgoing:
     room_id: str = ""
     user_id: str = ""
     text: str = ""
+    card: Card | None = None
+    image: ImageFile | None = None
     mention_names: tuple[str, ...] = ()
     mention_id: str = ""
 
@@ -114,8 +161,15 @@ class RoomMissing:
 
 
 @frozen
+class UserMissing:
+    """For certain it was not sent: the account cannot write to this person, who is no contact or does not exist."""
+
+    reason: str
+
+
+@frozen
 class Rejected:
-    """WeChat refused this content for good (a card refused, an image that is not there)."""
+    """WeChat refused this content for good: a text, a card or an image that it does not take."""
 
     reason: str
 
@@ -127,7 +181,7 @@ class Unconfirmed:
     reason: str
 
 
-SendOutcome: TypeAlias = Accepted | NotSent | NotConnected | RoomMissing | Rejected | Unconfirmed
+SendOutcome: TypeAlias = Accepted | NotSent | NotConnected | RoomMissing | UserMissing | Rejected | Unconfirmed
 
 
 # -- reports: what a puppet tells of the account. They are commands to the Bot aggregate ----------------------------------------
@@ -216,6 +270,20 @@ class ReportRooms:
 
 
 @frozen(kw_only=True)
+class ReportContacts:
+    """The people to whom the account can write directly; everyone who writes to the bot directly is among them.
+
+    Attributes:
+        contacts: All contacts known now, not a difference.
+        complete: The list is known to be whole. Only then may a person be called not found (invariant 9).
+    """
+
+    at: int
+    contacts: tuple[Contact, ...]
+    complete: bool
+
+
+@frozen(kw_only=True)
 class ReportMessage:
     """A person wrote where the bot can read it. Not for what the bot itself wrote.
 
@@ -259,5 +327,6 @@ BotReport: TypeAlias = (
     | ReportLoggedOut
     | ReportLinkLost
     | ReportRooms
+    | ReportContacts
 )
 Report: TypeAlias = BotReport | ReportMessage | ReportReceipt

@@ -11,12 +11,14 @@ import msgspec
 from msgspec import Struct
 
 from wxrc_core.bot import Bot
+from wxrc_core.callback_health import Failing
 from wxrc_core.channel import BotGranted, Channel
 from wxrc_core.delivery_queue import DeliveriesSnapshot
 from wxrc_core.message import Message
 from wxrc_core.message_queue import QueueSnapshot
 from wxrc_core.operation import OperationAccepted
 from wxrc_core.shard import Shard
+from wxrc_core.token import Token
 from wxrc_core.view import StreamState
 from wxrc_core.world import World
 
@@ -47,6 +49,8 @@ class Snapshot(Struct, frozen=True):
     channels: list[tuple[StreamSnapshot, Channel]]
     grants: dict[str, dict[str, BotGranted]]
     shards: list[tuple[StreamSnapshot, Shard]]
+    tokens: list[tuple[StreamSnapshot, Token]]
+    failing: list[tuple[str, Failing]]
     messages: list[tuple[StreamSnapshot, Message]]
     doubts: list[tuple[str, int, str]]
     worlds: list[BotSnapshot]
@@ -66,6 +70,8 @@ def take(world: World) -> Snapshot:
         channels=[(_place(name, found), found.state) for name, found in view.channels.items()],
         grants=view.grants_by_bot(),
         shards=[(_place(str(number), found), found.state) for number, found in view.shards.items()],
+        tokens=[(_place(name, found), found.state) for name, found in view.tokens.items()],
+        failing=list(view.failing.items()),
         messages=[(_place(name, found), found.state) for name, found in world.messages.items()],
         doubts=[(stream, msgid, botcode) for stream, (msgid, botcode) in world.doubts.items()],
         worlds=[
@@ -101,6 +107,9 @@ def restore(snapshot: Snapshot, mono: int) -> World:
     view.restore_grants(snapshot.grants)
     for place, shard in snapshot.shards:
         view.shards[int(place.name)] = StreamState(shard, place.version, place.position)
+    for place, token in snapshot.tokens:
+        view.tokens[place.name] = StreamState(token, place.version, place.position)
+    view.failing = dict(snapshot.failing)
     by_bot: dict[str, list[tuple[str, int, Message]]] = {}
     for place, message in snapshot.messages:
         world.messages[place.name] = StreamState(message, place.version, place.position)
@@ -110,10 +119,10 @@ def restore(snapshot: Snapshot, mono: int) -> World:
         bot_world = world.bot_world(each.botcode)
         bot_world.operations = dict(each.operations)
         if each.botcode in view.bots:
-            bot_world.queue.rooms_changed(None, view.bots[each.botcode].state)
+            bot_world.queue.lists_changed(view.bots[each.botcode].state)
         bot_world.queue.restore(each.queue, by_bot.get(each.botcode, ()), mono)
         bot_world.deliveries.restore(each.deliveries, mono)
-        bot_world.restore_attempted(world.messages, by_bot.get(each.botcode, ()))
+        bot_world.restore_messages(world.messages, by_bot.get(each.botcode, ()))
         for due in each.deliveries.due:
             world.delivery_bots[due.stream] = each.botcode
     return world

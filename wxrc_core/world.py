@@ -13,14 +13,15 @@ from typing import cast, get_args
 from wxrc_core import bot, inbound, message
 from wxrc_core.bot import BotEvent
 from wxrc_core.bot_world import BotWorld
-from wxrc_core.channel import CallbackMoved, ChannelEvent
-from wxrc_core.delivery import DeliveryDue, DeliveryEvent
+from wxrc_core.channel import CallbackMoved, CallbackRetried, ChannelEvent, ChannelRemoved
+from wxrc_core.delivery import DeliveryDue, DeliveryEvent, DeliveryReplayed
 from wxrc_core.effects import Effect, Notify, Wake, WakeDeliveries, WakeRecords
 from wxrc_core.inbound import MessageReceived
 from wxrc_core.log import Recorded
 from wxrc_core.message import Message, MessageEvent, MessageState
 from wxrc_core.operation import OperationAccepted
 from wxrc_core.shard import ShardEvent
+from wxrc_core.token import TokenEvent
 from wxrc_core.view import StreamState, View
 
 _KINDS: dict[type, str] = {
@@ -33,6 +34,7 @@ _KINDS: dict[type, str] = {
         ("message", get_args(MessageEvent)),
         ("operation", (OperationAccepted,)),
         ("shard", get_args(ShardEvent)),
+        ("token", get_args(TokenEvent)),
     )
     for event in events
 }
@@ -101,21 +103,35 @@ class World:
         return wakes
 
     def _fold_bot(self, recorded: Recorded, event: BotEvent, mono: int) -> Sequence[Wake]:
-        before, state = self.view.fold_bot(recorded, event)
+        state = self.view.fold_bot(recorded, event)
         world = self.bot_world(state.added.botcode)
         operation = getattr(event, "operation", 0)
         if operation:
             world.operations.pop(operation, None)
-        world.queue.rooms_changed(before, state)
+        world.queue.lists_changed(state)
         return self._follow(world, bot.react(state, event), recorded, mono)
 
     def _fold_channel(self, recorded: Recorded, event: ChannelEvent, mono: int) -> Sequence[Wake]:
         channel = self.view.fold_channel(recorded, event)
-        if isinstance(event, CallbackMoved):
-            return [WakeDeliveries(channel.settings.chid, botcode) for botcode in channel.grants]
+        if isinstance(event, CallbackMoved | CallbackRetried):
+            # All bots: callbacks about one whose grant was taken back may still wait.
+            return [WakeDeliveries(channel.settings.chid, botcode) for botcode in self.bots]
+        if isinstance(event, ChannelRemoved):
+            return self._channel_removed(channel.settings.chid)
         return ()
 
+    def _channel_removed(self, chid: str) -> Sequence[Wake]:
+        messages: dict[str, list[tuple[str, Message]]] = {}
+        for stream, known in self.messages.items():
+            if known.state.queued.chid == chid:
+                messages.setdefault(known.state.queued.botcode, []).append((stream, known.state))
+        for botcode, world in self.bots.items():
+            world.channel_removed(chid, messages.get(botcode, ()))
+        return [WakeRecords(botcode) for botcode in self.bots]
+
     def _fold_operation(self, recorded: Recorded, event: OperationAccepted, mono: int) -> Sequence[Wake]:
+        if event.kind == "cancel":
+            return ()  # of a message, and done by whoever accepted it
         self.bot_world(event.botcode).fold_operation(recorded.position, event)
         return (WakeRecords(event.botcode),)
 
@@ -151,7 +167,8 @@ class World:
 
     def _fold_delivery(self, recorded: Recorded, event: DeliveryEvent, mono: int) -> Sequence[Wake]:
         stream = recorded.stream
-        if isinstance(event, DeliveryDue):
+        self.view.fold_delivery(stream, event)
+        if isinstance(event, DeliveryDue | DeliveryReplayed):
             self.delivery_bots[stream] = event.botcode
         botcode = self.delivery_bots.get(stream) or getattr(event, "botcode", "")
         if not botcode:
@@ -161,6 +178,10 @@ class World:
         if not deliveries.is_open(stream):
             self.delivery_bots.pop(stream, None)
         return [*wakes, WakeRecords(botcode)]
+
+    def _fold_token(self, recorded: Recorded, event: TokenEvent, mono: int) -> Sequence[Wake]:
+        self.view.fold_token(recorded, event)
+        return ()
 
     def _fold_shard(self, recorded: Recorded, event: ShardEvent, mono: int) -> Sequence[Wake]:
         self.view.fold_shard(recorded, event)

@@ -38,14 +38,20 @@ class Fault(Exception):
         sentence: The name of its sentence in `SENTENCES`.
         values: What is filled in. A value that is a `LocalizedText` is taken in the language of the answer.
         status: The HTTP status.
+        hints: The field `hints` for the answer (`wxrc_http.hints`), if there is something to say.
+        retry_after_s: What `Retry-After` says (seconds); 0 = nothing of its own.
     """
 
-    def __init__(self, code: Code, sentence: str, *, status: int = 200, **values: object) -> None:
+    def __init__(
+        self, code: Code, sentence: str, *, status: int = 200, retry_after_s: int = 0, **values: object
+    ) -> None:
         super().__init__(sentence)
         self.code = code
         self.sentence = sentence
         self.values = values
         self.status = status
+        self.hints: Mapping[str, Any] = {}
+        self.retry_after_s = retry_after_s
 
 
 def sentence(name: str, english: bool, values: Mapping[str, object]) -> str:

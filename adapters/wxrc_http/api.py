@@ -19,6 +19,7 @@ from wxrc_core.channel import BotGranted, Channel, SignatureType
 from wxrc_core.errors import Unavailable
 from wxrc_core.signing import WITH_INTERFACE, covered, rsa_text
 from wxrc_http import envelope, head, signing
+from wxrc_http.admission import Admission, check_interface, peer_of
 from wxrc_http.answers import Code, Fault, sentence
 from wxrc_http.answers import envelope as write_envelope
 from wxrc_http.arrivals import Arrivals
@@ -35,6 +36,7 @@ from wxrc_http.exchange import (
     refusal,
     send_refusal,
 )
+from wxrc_http.hints import hints
 from wxrc_http.interfaces import INTERFACES, Answer, Call, Interface, SharedNames
 from wxrc_http.port import Backend
 from wxrc_http.read_only import read_only
@@ -93,6 +95,7 @@ class Api:
         self._body_timeout_s = body_timeout_s
         self._shared_names = SharedNames()
         self._arrivals = Arrivals()
+        self._admission = Admission()
         self._worker = anyio.CapacityLimiter(1)
         self._medium = _Places(_MEDIUM_AT_ONCE)
         self._large = _Places(_LARGE_AT_ONCE)
@@ -126,8 +129,10 @@ class Api:
         checked = head.check(found.head, signature, kind)  # head complete (10), legal (11)
         now = self._backend.clock()
         channel, day = await self._authenticate(request, found, checked, now)  # window (11), signature (13)
+        self._admission.admit(channel, peer_of(request.scope))  # suspended, address (21), quota (429)
         interface = _known_interface(request)  # (20)
         grant, bot = self._granted(channel, checked)  # (21)
+        check_interface(grant, request.interface)
         call = Call(
             request.interface,
             checked,
@@ -141,8 +146,13 @@ class Api:
             self._shared_names,
             request.receive,
         )
-        said, fields = await self._once(interface, call, channel)  # body (30, 31, 32), txcode (12)
-        return write_envelope(Code.DONE, sentence(said, request.english, {}), fields)
+        misspelt = hints(found.head, found.body, interface.body, request.english)
+        try:
+            said, fields = await self._once(interface, call, channel)  # body (30, 31, 32), txcode (12)
+        except Fault as fault:
+            fault.hints = misspelt
+            raise
+        return write_envelope(Code.DONE, sentence(said, request.english, {}), {**fields, **misspelt})
 
     def _check_available(self) -> None:
         reason = self._backend.unavailable()
@@ -158,7 +168,7 @@ class Api:
         if not await self._in_turn(len(found.text), _signed, request.interface, found, checked, channel, keys):
             # txtime comes before the signature in the order of checks; but whoever has not signed is not to learn anything of the channel.
             head.day(checked.txtime, now, head.DEFAULT_ZONE, head.DEFAULT_WINDOW_S)
-            raise Fault(Code.SIGNATURE_WRONG, "signature")
+            raise self._admission.wrong_signature(checked.chid, peer_of(request.scope))
         assert channel is not None  # nobody signs for a channel that does not exist
         settings = channel.settings
         return channel, head.day(checked.txtime, now, settings.timezone, settings.window_s)

@@ -57,9 +57,10 @@ class Request:
         headers: Those that matter here, see `_headers`.
         english: Its sentences are English.
         places: Of which kind its place among the larger ones is; None = it is a small one.
+        retry_after_s: What `Retry-After` says where it is refused for now (seconds).
     """
 
-    __slots__ = ("english", "headers", "interface", "places", "receive", "scope")
+    __slots__ = ("english", "headers", "interface", "places", "receive", "retry_after_s", "scope")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.scope = scope
@@ -68,6 +69,7 @@ class Request:
         self.interface = _interface(scope)
         self.english = prefers_english(self.headers.get(b"accept-language", b"")[:256])
         self.places: Places | None = None
+        self.retry_after_s = RETRY_AFTER_S
 
 
 def _headers(scope: Scope) -> dict[bytes, bytes]:
@@ -96,13 +98,16 @@ def _interface(scope: Scope) -> str:
 
 
 def refusal(error: Exception, request: Request) -> tuple[int, bytes]:
-    """Return the HTTP status and the envelope of a refused request.
+    """Return the HTTP status and the envelope of a refused request; what `Retry-After` is to say is noted in the request.
 
     Nothing here keeps the error: it would keep this frame, which keeps the error, and such a ring stays until garbage is collected.
     """
     fault = _fault(error, request)
+    request.retry_after_s = fault.retry_after_s or RETRY_AFTER_S
     try:
-        return fault.status, write_envelope(fault.code, sentence(fault.sentence, request.english, fault.values), {})
+        return fault.status, write_envelope(
+            fault.code, sentence(fault.sentence, request.english, fault.values), fault.hints
+        )
     finally:
         del fault
 
@@ -144,8 +149,8 @@ async def send_refusal(request: Request, send: Send, status: int, body: bytes) -
     unread = status in (405, 408, 413)
     if status == 405:
         headers.append((b"allow", b"GET, POST"))
-    if status == 503:
-        headers.append((b"retry-after", b"%d" % RETRY_AFTER_S))
+    if status in (429, 503):
+        headers.append((b"retry-after", b"%d" % request.retry_after_s))
     if unread and request.scope.get("http_version", "1.1").startswith("1"):
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": status, "headers": headers})

@@ -8,6 +8,9 @@ from wxrc_core.message import TABLE
 _PUBLIC: Final = (
     ("attempt", "attempt"),
     ("room_id", "roomId"),
+    ("user_id", "userId"),
+    ("media_type", "mediaType"),
+    ("size", "size"),
     ("receipt", "receipt"),
     ("mention", "mention"),
     ("reason", "reason"),

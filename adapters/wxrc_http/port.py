@@ -7,9 +7,10 @@ from attrs import frozen
 
 from wxrc_core.bot import Bot
 from wxrc_core.channel import Channel
+from wxrc_core.content import Image
 from wxrc_core.log import Recorded
 from wxrc_core.message import Message, MessageQueued
-from wxrc_core.operation import OperationAccepted
+from wxrc_core.operation import Operation, OperationAccepted
 from wxrc_core.puppet import Capabilities
 
 
@@ -65,6 +66,38 @@ class Backend(Protocol):
         Raises:
             TxcodeReused: The txcode was used today for something else (code 12).
             Unavailable: Nothing was promised (503, code 22).
+        """
+
+    async def operation_in(self, stream: str) -> Operation | None:
+        """Return the operation that has this stream, or None."""
+
+    async def submit_digits(self, stream: str, accepted: OperationAccepted, digits: str) -> None:
+        """Accept the digits of a login (`loginCode`) like `operate`. They are in no event: only the client gets to see them.
+
+        Raises:
+            TxcodeReused: The txcode was used today for something else (code 12).
+            Unavailable: Nothing was promised (503, code 22).
+        """
+
+    async def cancel(self, msgid: int) -> MessageRecord:
+        """Cancel a message that is queued, durably; return it as it is then. One that is cancelled already stays so.
+
+        Raises:
+            Refusal: It is no longer queued, or there is none of that number (code 34).
+            Unavailable: Nothing was promised (503, code 22).
+        """
+
+    async def store_image(self, data: bytes) -> Image:
+        """Check an image by its content and keep it durably; return what it is.
+
+        Raises:
+            InvalidValue: It is no image, or too large (code 32).
+            Unavailable: It could not be kept (503, code 22).
+        """
+
+    def allowance(self, botcode: str) -> tuple[int | None, int]:
+        """Return how many more messages the bot's pace allows within a minute of now (None = no limit), and from when on the next
+        one (epoch ms).
         """
 
     async def message(self, msgid: int) -> MessageRecord | None:

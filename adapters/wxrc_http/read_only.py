@@ -5,7 +5,9 @@ from typing import Any, Final, NoReturn
 from wxrc_core.errors import TxcodeReused
 from wxrc_http.port import Backend
 
-_READING: Final = frozenset({"clock", "unavailable", "channel", "bot", "capabilities", "message", "message_in"})
+_READING: Final = frozenset(
+    {"clock", "unavailable", "channel", "bot", "capabilities", "message", "message_in", "operation_in", "allowance"}
+)
 
 
 class _ReadOnly:

@@ -1,15 +1,9 @@
 """Every sentence that is answered, in Chinese and in English, in one table; and what each field has to be."""
 
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import Final
 
-
-class LocalizedText(NamedTuple):
-    """A sentence in both languages; `{...}` are filled in."""
-
-    zh: str
-    en: str
-
+from wxrc_core.localized import LocalizedText as LocalizedText
 
 RULES: Final[Mapping[str, LocalizedText]] = {
     "chid": LocalizedText(
@@ -54,6 +48,54 @@ RULES: Final[Mapping[str, LocalizedText]] = {
         "微信号，1 到 256 个字符的字符串，不含 NUL 和孤立代理项",
         "a WeChat id, a string of 1 to 256 characters without NUL and lone surrogates",
     ),
+    "userId": LocalizedText(
+        "联系人的微信号，1 到 256 个字符的字符串，不含 NUL 和孤立代理项",
+        "the person's WeChat id, a string of 1 to 256 characters without NUL and lone surrogates",
+    ),
+    "userName": LocalizedText(
+        "联系人的备注名或昵称，1 到 256 个字符的字符串，不含 NUL 和孤立代理项",
+        "the person's remark or else nickname, a string of 1 to 256 characters without NUL and lone surrogates",
+    ),
+    "expiresIn": LocalizedText(
+        "有效期秒数，1 到 604800（7 天）的整数",
+        "for how many seconds it is worth sending, an integer from 1 to 604800 (7 days)",
+    ),
+    "code": LocalizedText(
+        "手机上显示的数字，1 到 16 位数字的字符串", "the digits that the phone shows, a string of 1 to 16 digits"
+    ),
+    "app": LocalizedText(
+        "小程序卡片，JSON 对象，或者内容为一个 JSON 对象的字符串",
+        "the mini-program card, a JSON object or a string with the JSON text of one",
+    ),
+    "title": LocalizedText("卡片标题，1 到 256 个字符的字符串", "the card's title, a string of 1 to 256 characters"),
+    "pagepath": LocalizedText(
+        "小程序页面路径，1 到 1024 个字符的字符串", "the page that the card opens, a string of 1 to 1024 characters"
+    ),
+    "appid": LocalizedText(
+        "小程序的 appid，1 到 256 个字符的字符串；appid 和 username 至少给出一个",
+        "the mini-program's appid, a string of 1 to 256 characters; one of appid and username is required",
+    ),
+    "username": LocalizedText(
+        "小程序的原始 ID（gh_ 开头），1 到 256 个字符的字符串",
+        "the mini-program's original id (gh_...), a string of 1 to 256 characters",
+    ),
+    "description": LocalizedText(
+        "卡片说明，1 到 1024 个字符的字符串", "the card's second line, a string of 1 to 1024 characters"
+    ),
+    "thumbnailUrl": LocalizedText(
+        "卡片图片的地址，1 到 2048 个字符的字符串", "the URL of the card's picture, a string of 1 to 2048 characters"
+    ),
+    "thumbUrl": LocalizedText(
+        "卡片图片的地址，1 到 2048 个字符的字符串", "the URL of the card's picture, a string of 1 to 2048 characters"
+    ),
+    "thumbKey": LocalizedText(
+        "微信给卡片图片的密钥，1 到 1024 个字符的字符串",
+        "WeChat's key for the card's picture, a string of 1 to 1024 characters",
+    ),
+    "file": LocalizedText(
+        "图片：http(s) 网址、媒体文件夹中的文件名（不含 .. 等路径），或 data: 网址（base64）",
+        "the image: an http(s) URL, a name inside the media folder (without `..`), or a data: URL in base64",
+    ),
     "msgid": LocalizedText(
         "发送消息时得到的编号，1 到 2^53-1 的整数",
         "the number that sending the message gave, an integer from 1 to 2^53-1",
@@ -88,6 +130,20 @@ SENTENCES: Final[Mapping[str, LocalizedText]] = {
         "消息未能发送，也不会再发送；原因见 sendReason",
         "The message failed and will not be sent any more; sendReason says why.",
     ),
+    "expired": LocalizedText(
+        "消息在发出之前已过有效期，没有发送", "The message's time was over before it could be sent; nothing was sent."
+    ),
+    "cancelled": LocalizedText("消息已取消，没有发送", "The message was cancelled; nothing was sent."),
+    "no such person": LocalizedText(
+        "联系人不存在，消息将不会发送", "There is no such person among the contacts; the message will not be sent."
+    ),
+    "refused text": LocalizedText("微信拒绝了这条文本，没有发送", "WeChat refused the text; nothing was sent."),
+    "refused app": LocalizedText("微信拒绝了这张卡片，没有发送", "WeChat refused the card; nothing was sent."),
+    "refused image": LocalizedText("微信拒绝了这张图片，没有发送", "WeChat refused the image; nothing was sent."),
+    "no such image": LocalizedText(
+        "图片文件不存在或取不到，没有发送；请检查 reqBody.file",
+        "The image is not there or could not be fetched; nothing was sent. Check reqBody.file.",
+    ),
     "unconfirmed": LocalizedText(
         "消息已提交给微信，但无法确认是否送达，不会自动重发",
         "The message was handed to WeChat, and whether it arrived is unknown; it is not sent again by itself.",
@@ -104,6 +160,10 @@ SENTENCES: Final[Mapping[str, LocalizedText]] = {
         "缺少 reqBody.roomId 或 reqBody.roomTopic；该渠道对此机器人没有默认群，请给出其中之一",
         "reqBody.roomId or reqBody.roomTopic is missing; the channel has no default room with this bot, so give one of the two.",
     ),
+    "person missing": LocalizedText(
+        "缺少 reqBody.userId 或 reqBody.userName；请给出其中之一",
+        "reqBody.userId or reqBody.userName is missing; give one of the two.",
+    ),
     "one of two": LocalizedText(
         "reqBody 中不能同时给出 {one} 和 {other}；请只给其中之一",
         "reqBody has both {one} and {other}; give one of the two only.",
@@ -115,6 +175,26 @@ SENTENCES: Final[Mapping[str, LocalizedText]] = {
     "ambiguous room": LocalizedText(
         "群名称（reqBody.roomTopic 或默认群）对应 {count} 个同名的群；请用 reqBody.roomId 指明是哪一个",
         "The room's name (reqBody.roomTopic or the default room) is that of {count} rooms; say which one with reqBody.roomId.",
+    ),
+    "ambiguous person": LocalizedText(
+        "reqBody.userName 对应 {count} 个联系人；请用 reqBody.userId 指明是哪一个",
+        "reqBody.userName is the name of {count} contacts; say which one with reqBody.userId.",
+    ),
+    "no image": LocalizedText(
+        "reqBody.file 中的图片不能发送：{reason}；请使用 20 MiB 以内的 PNG、JPEG、GIF、WebP 或 BMP 图片",
+        "The image in reqBody.file cannot be sent: {reason}; use a PNG, JPEG, GIF, WebP or BMP image of up to 20 MiB.",
+    ),
+    "no digits wanted": LocalizedText(
+        "机器人现在不需要输入数字；手机上显示数字（botStatus 的 userAction 为 enter_code）时再提交",
+        "No digits are wanted now; hand them over while the phone shows some (userAction of botStatus is enter_code).",
+    ),
+    "too late to cancel": LocalizedText(
+        "消息已不在队列中（{state}），无法取消；请用 msgStatus 查看它的结果",
+        "The message is no longer queued ({state}) and cannot be cancelled; msgStatus tells what became of it.",
+    ),
+    "hint": LocalizedText(
+        "{unknown} 不是已知字段，已忽略；是否想写 {known}？",
+        "{unknown} is no known field and was ignored; was {known} meant?",
     ),
     "no such message": LocalizedText(
         "reqBody 所指的消息不存在；请使用本渠道发送消息时得到的 msgid，或其 txcode 和日期",
@@ -230,6 +310,29 @@ SENTENCES: Final[Mapping[str, LocalizedText]] = {
     "grant": LocalizedText(
         "渠道 reqHead.chid 无权使用机器人 reqHead.botcode；请使用授权给本渠道的机器人",
         "The channel reqHead.chid may not use the bot reqHead.botcode; use a bot that was granted to it.",
+    ),
+    "suspended": LocalizedText(
+        "渠道 reqHead.chid 已被暂停；请联系 WXRC 的运维人员恢复",
+        "The channel reqHead.chid is suspended; ask the operator of WXRC to resume it.",
+    ),
+    "address": LocalizedText(
+        "渠道 reqHead.chid 不允许从地址 {address} 调用；请从已登记的地址调用，或请 WXRC 的运维人员登记该地址",
+        "The channel reqHead.chid may not call from the address {address}; call from a registered one, "
+        "or ask the operator of WXRC to register it.",
+    ),
+    "quota": LocalizedText(
+        "渠道 reqHead.chid 超过了每分钟 {limit} 个请求的配额，没有记录任何内容；请在 {seconds} 秒后用同一个 txcode 重试",
+        "The channel reqHead.chid is over its quota of {limit} requests per minute, and nothing was recorded; "
+        "try again in {seconds} seconds with the same txcode.",
+    ),
+    "throttled": LocalizedText(
+        "来自该地址、以 reqHead.chid 签名错误的请求过多；请先检查 chid、KEY 和签名方法，再在 {seconds} 秒后重试",
+        "Too many requests from this address were signed wrongly for reqHead.chid; "
+        "check chid, KEY and how it is signed, and try again in {seconds} seconds.",
+    ),
+    "interface not granted": LocalizedText(
+        "渠道 reqHead.chid 对机器人 reqHead.botcode 无权调用接口 {interface}；可以调用：{names}",
+        "The channel reqHead.chid may not call {interface} with the bot reqHead.botcode; it may call: {names}.",
     ),
     "reused": LocalizedText(
         "reqHead.txcode 当日已用于另一个不同的请求；每个新请求请用新的 txcode",

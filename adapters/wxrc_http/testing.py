@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 import httpx
 import msgspec
 
-from wxrc_core import aggregate, bot, channel, message, operation, puppet
+from wxrc_core import aggregate, bot, channel, content, message, operation, puppet
 from wxrc_core.log import Recorded
 from wxrc_http import Api, Backend, MessageRecord
 
@@ -42,6 +42,8 @@ class FakeBackend:
         outcome: What the puppet answers at once to a message whose answer waits; None = it takes longer.
         able: What every puppet can do.
         waits: The `wait_ms` of every accepted message.
+        digits: The digits of logins that were accepted.
+        images: The images that were stored, by SHA-256.
         failure: What every call that writes or reads raises, if anything.
     """
 
@@ -50,7 +52,11 @@ class FakeBackend:
         self.reason = ""
         self.log: list[Recorded] = []
         self.outcome: puppet.SendOutcome | None = None
-        self.able = puppet.Capabilities(login_kinds=("web", "mac"))
+        self.able = puppet.Capabilities(
+            login_kinds=("web", "mac"), contacts=True, content=frozenset({"text", "app", "image"})
+        )
+        self.digits: list[str] = []
+        self.images: dict[str, bytes] = {}
         self.waits: list[int] = []
         self.failure: Exception | None = None
         self.signing_keys: dict[str, Sequence[str]] = {"crm": (KEY,), "shop": (OTHER_KEY,)}
@@ -73,11 +79,22 @@ class FakeBackend:
             ),
             complete=True,
         )
+        contacts = puppet.ReportContacts(
+            at=NOW,
+            contacts=(
+                puppet.Contact("wxid_1", "小王"),
+                puppet.Contact("wxid_2", "Lily", "王总"),
+                puppet.Contact("wxid_3", "王总"),
+                puppet.Contact("wxid_4", "同名"),
+                puppet.Contact("wxid_5", "同名"),
+            ),
+            complete=True,
+        )
         code = puppet.ReportQrCode(at=NOW, text="weixin://1", expires_at=NOW + 60_000)
         login = bot.CarryOut(at=NOW, operation=1, kind="login")
         logged_in = puppet.ReportLoggedIn(at=NOW + 5, wxid="wxid_zhao", name="小赵")
         self.bots = {
-            "zhao": a_bot("zhao", login, reported(logged_in), reported(rooms)),
+            "zhao": a_bot("zhao", login, reported(logged_in), reported(rooms), reported(contacts)),
             "qian": a_bot("qian", login, reported(code, "https://wxrc.example/qr/abc")),
             "sun": a_bot("sun"),
             "zhou": a_bot("zhou"),
@@ -112,8 +129,9 @@ class FakeBackend:
         self.waits.append(wait_ms)
         self.write(stream, message.Queue(queued))
         if wait_ms and self.outcome is not None and self._fold(stream).state == "queued":
-            room_id = queued.room_id or "1@chatroom"
-            self.write(stream, message.ClaimAttempt(at=self.now, attempt=1, room_id=room_id, epoch=1))
+            to_person = message.is_to_person(queued)
+            room_id, user_id = "" if to_person else queued.room_id or "1@chatroom", "wxid_1" if to_person else ""
+            self.write(stream, message.ClaimAttempt(at=self.now, attempt=1, room_id=room_id, user_id=user_id, epoch=1))
             self.write(stream, message.RecordOutcome(at=self.now, attempt=1, outcome=self.outcome))
         record = await self.message_in(stream)
         assert record is not None
@@ -122,6 +140,37 @@ class FakeBackend:
     async def operate(self, stream: str, accepted: operation.OperationAccepted) -> None:
         """Record the operation if it is new."""
         self.write(stream, operation.Accept(accepted))
+
+    async def operation_in(self, stream: str) -> operation.Operation | None:
+        """Return the operation that has this stream."""
+        self._fail()
+        found = self._fold(stream)
+        return found if isinstance(found, operation.Operation) else None
+
+    async def submit_digits(self, stream: str, accepted: operation.OperationAccepted, digits: str) -> None:
+        """Record the operation if it is new, and keep the digits."""
+        before = len(self.log)
+        self.write(stream, operation.Accept(accepted))
+        if len(self.log) > before:
+            self.digits.append(digits)
+
+    async def cancel(self, msgid: int) -> MessageRecord:
+        """Cancel the message with this number."""
+        self.write(self.log[msgid - 1].stream, message.Cancel(at=self.now))
+        record = await self.message(msgid)
+        assert record is not None
+        return record
+
+    async def store_image(self, data: bytes) -> content.Image:
+        """Check the image and keep it."""
+        self._fail()
+        shape, digest = content.check_image(data), hashlib.sha256(data).hexdigest()
+        self.images[digest] = data
+        return content.Image(source="", digest=digest, media_type=shape.media_type, size=len(data))
+
+    def allowance(self, botcode: str) -> tuple[int | None, int]:
+        """Return no limit for `zhao`, and some for others."""
+        return (None, self.now) if botcode == "zhao" else (7, self.now + 3_000)
 
     async def message(self, msgid: int) -> MessageRecord | None:
         """Return the message with this number."""

@@ -64,6 +64,13 @@ CREATE TABLE {schema}.snapshot_chunk (
     PRIMARY KEY (snapshot, number)
 );
 ALTER TABLE {schema}.snapshot_chunk ALTER COLUMN data SET STORAGE EXTERNAL;
+-- Files that are too large for the log, and when each was last put (epoch ms).
+CREATE TABLE {schema}.media (
+    digest text COLLATE "C" PRIMARY KEY,
+    at     bigint NOT NULL,
+    data   bytea NOT NULL
+);
+ALTER TABLE {schema}.media ALTER COLUMN data SET STORAGE EXTERNAL;
 """
 
 APPEND = """
@@ -159,6 +166,26 @@ BEGIN
 END $$;
 """
 
+RESTORE = """
+-- Inserts events where they stood in another log, unless this log has changed since the caller looked at it.
+CREATE FUNCTION {schema}.restore_1(
+    p_head bigint, p_stream text[], p_version bigint[],
+    e_position bigint[], e_stream text[], e_version bigint[], e_type text[], e_schema integer[], e_data bytea[]
+) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM {schema}.lock_1();
+    IF p_head <> coalesce((SELECT e.position FROM {schema}.event e ORDER BY e.position DESC LIMIT 1), 0) OR EXISTS (
+        SELECT FROM unnest(p_stream, p_version) AS w(stream, version) WHERE w.version <> coalesce(
+            (SELECT e.version FROM {schema}.event e WHERE e.stream = w.stream ORDER BY e.version DESC LIMIT 1), 0
+        )
+    ) THEN
+        RETURN false;
+    END IF;
+    INSERT INTO {schema}.event SELECT * FROM unnest(e_position, e_stream, e_version, e_type, e_schema, e_data);
+    RETURN true;
+END $$;
+"""
+
 KEEP = """
 CREATE FUNCTION {schema}.keep_snapshot_1(
     p_id bigint, p_position bigint, p_schema text, p_chunks integer, p_crc bigint, p_keep integer
@@ -178,7 +205,7 @@ BEGIN
 END $$;
 """
 
-MIGRATIONS = {0: TABLES + LOCK + APPEND + TAKE + FORGET + KEEP}
+MIGRATIONS = {0: TABLES + LOCK + APPEND + TAKE + FORGET + RESTORE + KEEP}
 """What turns a database of each format into one of the next. A function whose arguments or meaning change gets a new number in its name, so
 that replicas of two releases can run side by side."""
 

@@ -3,15 +3,16 @@ connection. Every one of them may be repeated: what was done already is not done
 """
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from wxrc_core.codec import encode
 from wxrc_core.log import Fence, Lease, Member, Owner, Recorded
 from wxrc_core.shard import ShardTaken, stream_name
 from wxrc_store._postgres_schema import Names
 from wxrc_store._postgres_server import Connection
-from wxrc_store._rows import CHUNK, RELEASE, SNAPSHOTS, decode_rows, owner_of
-from wxrc_store.port import Lapsed
+from wxrc_store._rows import CHUNK, RELEASE, SNAPSHOTS, Row, decode_rows, not_restorable, owner_of
+from wxrc_store._seal import KEY_CHECK
+from wxrc_store.port import Lapsed, StoreError
 
 STREAM = "SELECT * FROM {schema}.event WHERE stream = %s AND version > %s ORDER BY version"
 PAGE = "SELECT * FROM {schema}.event WHERE position > %s ORDER BY position LIMIT %s"
@@ -39,10 +40,21 @@ SELECT id, position, schema, chunks, crc FROM {schema}.snapshot WHERE schema = A
 KEEP = """
 INSERT INTO {schema}.vault VALUES (%s, %b) ON CONFLICT (name) DO UPDATE SET sealed = excluded.sealed
 """
+HEAD = "SELECT coalesce((SELECT position FROM {schema}.event ORDER BY position DESC LIMIT 1), 0)"
+RESTORE = """
+SELECT {schema}.restore_1(
+    %b, %b::text[], %b::bigint[], %b::bigint[], %b::text[], %b::bigint[], %b::text[], %b::integer[], %b::bytea[])
+"""
+TOUCH_FILE = """
+UPDATE {schema}.media SET at = greatest(at, %s) WHERE digest = %s AND encode(sha256(data), 'hex') = digest
+"""
+PUT_FILE = """
+INSERT INTO {schema}.media VALUES (%s, %s, %b) ON CONFLICT (digest) DO UPDATE SET at = excluded.at, data = excluded.data
+"""
 RAISE = "UPDATE {schema}.setting SET value = %s WHERE name = %s AND value < %s"
 
 LOOKS = 3
-"""How often the newest snapshot is looked for, when others replace it at that moment."""
+"""How often something is tried while others change what it needs at that moment: reading the newest snapshot, restoring."""
 
 
 class Works:
@@ -159,6 +171,22 @@ class Works:
         row = connection.execute(self._sql("SELECT {schema}.forget_1(%s::text[], %s::bigint[])"), arguments).fetchone()
         return int(row[0]) if row else 0
 
+    def restore(self, connection: Connection, rows: Sequence[Row]) -> str:
+        """Insert rows at the positions that they have, or return why not. This alone may not be repeated: the rows would be in the way."""
+        for _ in range(LOOKS):
+            (head,) = connection.execute(self._sql(HEAD)).fetchall()[0]
+            versions = {stream: 0 for _, stream, *_ in rows}
+            versions |= {last.stream: last.version for last in self._events(connection, LATEST, (list(versions),))}
+            if problem := not_restorable(rows, head, versions):
+                return problem
+            for kind, schema in {(kind, schema) for *_, kind, schema, _ in rows}:
+                self.note_kind(connection, kind, schema)
+            columns = [list(column) for column in zip(*rows, strict=True)]
+            arguments = (head, list(versions), list(versions.values()), *columns)
+            if connection.execute(self._sql(RESTORE), arguments).fetchall() == [(True,)]:
+                return ""
+        raise StoreError("The log cannot be restored while others write to it: stop every service that uses it.")
+
     def keep(self, connection: Connection, name: str, sealed: bytes | None) -> None:
         """Put a sealed secret into the vault, or (None) take it out."""
         if sealed is None:
@@ -172,6 +200,33 @@ class Works:
             self._sql("SELECT sealed FROM {schema}.vault WHERE name = %s"), (name,), binary=True
         ).fetchone()
         return None if row is None else row[0]
+
+    def names(self, connection: Connection) -> list[str]:
+        """Return the names of all secrets, sorted."""
+        found = connection.execute(
+            self._sql("SELECT name FROM {schema}.vault WHERE name <> %s ORDER BY name"), (KEY_CHECK,)
+        )
+        return [name for (name,) in found]
+
+    # -- media ------------------------------------------------------------------------------------------------------------------
+
+    def put_file(self, connection: Connection, digest: str, at: int, data: bytes) -> None:
+        """Keep a file; one that is there and whole is only noted as put at this time (epoch ms)."""
+        if not connection.execute(self._sql(TOUCH_FILE), (at, digest)).rowcount:
+            connection.execute(self._sql(PUT_FILE), (digest, at, data))
+
+    def file(self, connection: Connection, digest: str) -> bytes | None:
+        """Return a file's bytes as they are there, or None."""
+        query = self._sql("SELECT data FROM {schema}.media WHERE digest = %s")
+        row = connection.execute(query, (digest,), binary=True).fetchone()
+        return None if row is None else row[0]
+
+    def forget_files(self, connection: Connection, before: int, keep: Collection[str]) -> int:
+        """Delete what was last put before this time and is not to be kept; return how many."""
+        query = self._sql("DELETE FROM {schema}.media WHERE at < %s AND NOT digest = ANY (%s::text[])")
+        return connection.execute(query, (before, list(keep))).rowcount
+
+    # -- settings ---------------------------------------------------------------------------------------------------------------
 
     def setting(self, connection: Connection, name: str) -> int:
         """Return a number that belongs to the log."""

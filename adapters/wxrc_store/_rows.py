@@ -3,8 +3,8 @@
 Encoding happens in the caller, before anything waits in a group, so that a bad event fails only the one who brought it.
 """
 
-from collections.abc import Iterable, Sequence
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import metadata
 from typing import NamedTuple, TypeAlias
 
 import msgspec
@@ -33,8 +33,8 @@ TAIL = 5_000
 """So many of the newest events are kept in memory, for those who follow the log."""
 
 try:
-    RELEASE = version("wxrc")
-except PackageNotFoundError:  # the package is used from a source tree
+    RELEASE = metadata.version("wxrc")
+except metadata.PackageNotFoundError:  # the package is used from a source tree
     RELEASE = "unknown"
 
 
@@ -97,6 +97,36 @@ def encode_batch(batch: Sequence[Entry]) -> list[EncodedEntry]:
             EncodedEntry(entry.stream, entry.expected, [encode(event) for event in entry.events], entry.fence)
         )
     return encoded
+
+
+def encode_records(records: Sequence[Recorded]) -> list[Row]:
+    """Turn recorded events into rows.
+
+    Raises:
+        InvalidValue: An event could not be read back.
+    """
+    return [(each.position, each.stream, each.version, *encode(each.event)) for each in records]
+
+
+def not_restorable(rows: Iterable[Row], head: int, versions: Mapping[str, int]) -> str:
+    """Return why these rows cannot follow in a log (see `Store.restore`), in a sentence; empty = they can.
+
+    Args:
+        rows: What is to be written.
+        head: The position of the log's newest event.
+        versions: That of every stream in them.
+    """
+    found = dict(versions)
+    for position, stream, version, *_ in rows:
+        if position <= head:
+            return f"the event at position {position} cannot be restored: the log reaches to position {head} already"
+        if version != found.get(stream, 0) + 1:
+            return (
+                f"the event at position {position} cannot be restored: it has version {version} of {stream},"
+                f" which has version {found.get(stream, 0)} so far"
+            )
+        head, found[stream] = position, version
+    return ""
 
 
 def check_shards(numbers: Iterable[int], shards: int) -> None:

@@ -14,7 +14,7 @@ from attrs import frozen
 from wxrc_core.codec import encode
 from wxrc_core.log import Appended, Conflict, Entry, Fence, Fenced, Lease, Outcome, Recorded
 from wxrc_core.shard import ShardFreed, ShardTaken, stream_name
-from wxrc_store._rows import SNAPSHOTS, EncodedEntry, Row, decode_rows, owner_of
+from wxrc_store._rows import SNAPSHOTS, EncodedEntry, Row, decode_rows, not_restorable, owner_of
 from wxrc_store._sqlite_file import HEAD
 
 VERSIONS = """
@@ -287,6 +287,28 @@ class Probe:
     def run(self, transaction: Transaction) -> None:
         """See `Work.run`."""
         transaction.connection.execute("INSERT OR REPLACE INTO setting VALUES ('probed', ?)", (transaction.head,))
+
+
+@frozen
+class Restore:
+    """Insert rows at the positions that they have."""
+
+    rows: Sequence[Row]
+
+    def streams(self) -> Iterable[str]:
+        """See `Work.streams`."""
+        return {stream for _, stream, *_ in self.rows}
+
+    def run(self, transaction: Transaction) -> str:
+        """Do it, or return why not; see `Work.run`."""
+        if problem := not_restorable(self.rows, transaction.head, transaction.versions):
+            return problem
+        for row in self.rows:
+            position, stream, version, kind, schema, _ = row
+            transaction.head, transaction.versions[stream] = position, version
+            transaction.kinds.add((kind, schema))
+            transaction.rows.append(row)
+        return ""
 
 
 @frozen

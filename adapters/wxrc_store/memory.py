@@ -11,9 +11,19 @@ from typing import Self
 import anyio
 from anyio.lowlevel import EventLoopToken, checkpoint, current_token
 
+from wxrc_core.errors import Refusal
 from wxrc_core.log import Appended, Conflict, Entry, Event, Fence, Fenced, Lease, Member, Outcome, Owner, Recorded
 from wxrc_core.shard import SHARDS, ShardFreed, ShardTaken, stream_name
-from wxrc_store._rows import SNAPSHOTS, check_forgettable, check_shards, encode_batch, owner_of
+from wxrc_store._rows import (
+    SNAPSHOTS,
+    check_forgettable,
+    check_shards,
+    encode_batch,
+    encode_records,
+    not_restorable,
+    owner_of,
+)
+from wxrc_store.media import MemoryMedia
 from wxrc_store.port import Lapsed, StoreError
 
 MARGIN = 0.1
@@ -43,6 +53,11 @@ class MemoryVault:
         await checkpoint()
         self._secrets.pop(name, None)
 
+    async def names(self) -> Sequence[str]:
+        """See `Vault.names`."""
+        await checkpoint()
+        return sorted(self._secrets)
+
 
 class _Data:
     """What all handles share: what a database server would hold."""
@@ -52,6 +67,7 @@ class _Data:
         self.lifetime = lifetime
         self.clock = clock
         self.vault = MemoryVault()
+        self.media = MemoryMedia()
         self.log: list[Recorded | None] = []  # None = forgotten
         self.streams: dict[str, list[Recorded]] = {}
         self.snapshots: dict[str, list[tuple[int, bytes]]] = {}  # by schema, the newest last
@@ -102,6 +118,7 @@ class MemoryStore:
 
     Attributes:
         vault: The vault beside it.
+        media: Files that are too large for the log.
     """
 
     def __init__(self, *, shards: int = SHARDS, lifetime: float = 10.0, clock: Clock = anyio.current_time) -> None:
@@ -122,6 +139,7 @@ class MemoryStore:
         self._clock = clock
         self._open = False
         self.vault = data.vault
+        self.media = data.media
 
     @property
     def shards(self) -> int:
@@ -286,6 +304,20 @@ class MemoryStore:
                 data.log[one.position - 1] = None
             deleted += 1
         return deleted
+
+    async def restore(self, records: Sequence[Recorded]) -> None:
+        """See `Store.restore`."""
+        rows = encode_records(records)
+        await self._turn()
+        data, before = self._data, len(self._data.log)
+        versions = {each.stream: len(data.streams.get(each.stream, ())) for each in records}
+        if problem := not_restorable(rows, before, versions):
+            raise Refusal(problem)
+        for each in records:
+            data.log += [None] * (each.position - 1 - len(data.log))
+            data.log.append(each)
+            data.streams.setdefault(each.stream, []).append(each)
+        self._tell_news(before)
 
     async def told_to(self) -> int:
         """See `Store.told_to`."""

@@ -8,7 +8,7 @@ version, checked in the same atomic step: whether an owner may write is never a 
 a member and renews.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -145,6 +145,18 @@ class Store(Protocol):
             ValueError: One is the stream of a shard, whose versions are epochs.
         """
 
+    async def restore(self, records: Sequence[Recorded]) -> None:
+        """Append events under the positions that they have in the log they come from (`wxrc import`).
+
+        All of them or none, durable before it returns. Positions rise, beginning above the end of this log; they may leave gaps, as
+        `forget` does. Each version follows that of its stream. Nothing else than an import uses this: what runs on the log meanwhile
+        would see positions that it did not write.
+
+        Raises:
+            Refusal: A position or version does not follow; nothing was written. The sentence says which.
+            StoreError: It is unknown whether they were written: read back by position.
+        """
+
     async def told_to(self) -> int:
         """Return the position up to which everything that was due because of an event has been recorded; 0 = not known."""
 
@@ -163,6 +175,33 @@ class Vault(Protocol):
 
     async def delete(self, name: str) -> None:
         """Forget the secret; nothing happens where there is none."""
+
+    async def names(self) -> Sequence[str]:
+        """Return the names of all secrets, sorted: for an export, which must not forget one."""
+
+
+class Media(Protocol):
+    """Files that are too large for the log, by the SHA-256 of their bytes: what is there never changes, and the same file is there once.
+
+    It stands beside the log, so that every replica that reads the one can read the other. It runs the same under asyncio and trio.
+    """
+
+    async def put(self, data: bytes) -> str:
+        """Keep a file durably; return its SHA-256 (hex). Keeping it again is harmless.
+
+        Raises:
+            StoreError: It could not be kept, or it is not known whether it was; try again.
+        """
+
+    async def get(self, digest: str) -> bytes | None:
+        """Return the bytes with this SHA-256, or None where there are none that have it.
+
+        Raises:
+            StoreError: The files are unavailable just now.
+        """
+
+    async def forget(self, before: int, keep: Collection[str]) -> int:
+        """Delete what was last put before this time (epoch ms) and is not among `keep`; return how many files."""
 
 
 class StoreError(Unavailable):

@@ -12,7 +12,7 @@ import re
 import secrets
 import time
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
@@ -23,9 +23,11 @@ import anyio.to_thread
 from anyio.lowlevel import checkpoint
 
 from wxrc_core.codec import known
+from wxrc_core.errors import Refusal
 from wxrc_core.log import Appended, Entry, Lease, Member, Outcome, Owner, Recorded
 from wxrc_core.shard import SHARDS, ShardFreed, ShardTaken, stream_name
 from wxrc_store._postgres_log import Append, PostgresLog, Seen
+from wxrc_store._postgres_media import PostgresMedia
 from wxrc_store._postgres_news import News
 from wxrc_store._postgres_schema import Names, migrate
 from wxrc_store._postgres_server import Connection, Pool, Server, Session
@@ -38,6 +40,7 @@ from wxrc_store._rows import (
     check_forgettable,
     check_shards,
     encode_batch,
+    encode_records,
     newer_events,
 )
 from wxrc_store._seal import KEY_CHECK, Sealer, unlock
@@ -67,6 +70,7 @@ class PostgresStore:
 
     Attributes:
         vault: The vault; usable while the store is open.
+        media: Files that are too large for the log, in the same database; likewise.
 
     Raises:
         StoreError: The URL cannot be understood.
@@ -92,6 +96,7 @@ class PostgresStore:
         self._server = Server(url, limit)
         self._names = Names(schema)
         self._works = Works(self._names)
+        self.media = PostgresMedia(self._beside, self._works)
         self._seen = Seen(seen, self._server.name)
         self._vault_key = vault_key
         self._lifetime = lifetime
@@ -124,7 +129,7 @@ class PostgresStore:
         self._log = PostgresLog(Session(self._server), self._names, self._seen, self._committed_up_to)
         self._server.watch()
         try:
-            self._sealer, head = await anyio.to_thread.run_sync(self._open)
+            self._sealer, head = await anyio.to_thread.run_sync(self._once, self._settle)
         except BaseException:
             self._server.close()
             self._log.abandon()
@@ -150,9 +155,7 @@ class PostgresStore:
 
     async def append(self, batch: Sequence[Entry]) -> Sequence[Outcome]:
         """See `Store.append`. Cancelled, it may still become durable: read back by identity."""
-        for entry in batch:
-            if "\0" in entry.stream:
-                raise ValueError(f"The stream's name {entry.stream!r} has a NUL in it, which PostgreSQL does not keep.")
+        _check_names(entry.stream for entry in batch)
         if not batch:
             return []
         return await self._writer.submit(Append(encode_batch(batch), batch))
@@ -253,6 +256,18 @@ class PostgresStore:
             self._tail.clear()
         return deleted
 
+    async def restore(self, records: Sequence[Recorded]) -> None:
+        """See `Store.restore`."""
+        _check_names(each.stream for each in records)
+        rows = encode_records(records)
+        await self._turn()
+        if not rows:
+            return
+        if problem := await anyio.to_thread.run_sync(self._once, lambda c: self._works.restore(c, rows)):
+            raise Refusal(problem)
+        self._committed_up_to(rows[-1][0])
+        self._writer.look()
+
     async def told_to(self) -> int:
         """See `Store.told_to`."""
         return await self._beside(lambda c: self._works.setting(c, "told_to"))
@@ -263,10 +278,11 @@ class PostgresStore:
 
     # -- inside -----------------------------------------------------------------------------------------------------------------
 
-    def _open(self) -> tuple[Sealer, int]:
+    def _once(self, function: Callable[[Connection], T]) -> T:
+        """Return what a function does with a connection of its own; it is not called again, whatever happens."""
         session = Session(self._server)
         try:
-            return session.call(self._settle)
+            return session.call(function)
         finally:
             session.close()
 
@@ -329,6 +345,12 @@ class PostgresStore:
         self._tail.add([entry for entry, _ in written], [outcome for _, outcome in written])
 
 
+def _check_names(streams: Iterable[str]) -> None:
+    for stream in streams:
+        if "\0" in stream:
+            raise ValueError(f"The stream's name {stream!r} has a NUL in it, which PostgreSQL does not keep.")
+
+
 class PostgresVault:
     """The vault in a store's database, sealed with AES-256-GCM. Get it from `PostgresStore.vault`."""
 
@@ -348,3 +370,7 @@ class PostgresVault:
     async def delete(self, name: str) -> None:
         """See `Vault.delete`."""
         await self._store._beside(lambda c: self._store._works.keep(c, name, None))
+
+    async def names(self) -> Sequence[str]:
+        """See `Vault.names`."""
+        return await self._store._beside(self._store._works.names)

@@ -23,6 +23,7 @@ import anyio.to_thread
 import apsw
 from anyio.lowlevel import checkpoint
 
+from wxrc_core.errors import Refusal
 from wxrc_core.log import Entry, Lease, Member, Outcome, Owner, Recorded
 from wxrc_core.shard import SHARDS, stream_name
 from wxrc_store._owner_lock import OwnerLock, holder
@@ -36,9 +37,10 @@ from wxrc_store._rows import (
     check_shards,
     decode_rows,
     encode_batch,
+    encode_records,
     owner_of,
 )
-from wxrc_store._seal import Sealer
+from wxrc_store._seal import KEY_CHECK, Sealer
 from wxrc_store._sqlite_file import SETTING, SqliteFile, close, store_error
 from wxrc_store._sqlite_log import SqliteLog
 from wxrc_store._sqlite_works import (
@@ -50,11 +52,13 @@ from wxrc_store._sqlite_works import (
     KeepSnapshot,
     Probe,
     RaiseSetting,
+    Restore,
     Take,
     Work,
     latest,
 )
 from wxrc_store._writer import GroupWriter
+from wxrc_store.media import DirectoryMedia
 from wxrc_store.port import Lapsed, StoreError
 
 FEW = 64
@@ -66,6 +70,7 @@ PROBES = (0.0, 0.002, 0.005)
 STREAM = "SELECT * FROM event WHERE stream = ? AND version > ? ORDER BY version LIMIT ?"
 PAGE = "SELECT * FROM event WHERE position > ? ORDER BY position LIMIT ?"
 SEALED = "SELECT sealed FROM vault WHERE name = ?"
+NAMES = "SELECT name FROM vault WHERE name != ? ORDER BY name"
 SAVED = """
 SELECT id, position, schema, chunks, crc FROM snapshot WHERE schema IN (SELECT value FROM json_each(?)) ORDER BY position DESC
 """
@@ -87,6 +92,7 @@ class SqliteStore:
 
     Attributes:
         vault: The vault; usable while the store is open.
+        media: Files that are too large for the log, in the directory `<file>-media` beside it.
     """
 
     def __init__(
@@ -100,6 +106,7 @@ class SqliteStore:
         vfs: str = "",
     ) -> None:
         self.vault = SqliteVault(self)
+        self.media = DirectoryMedia(Path(path).with_name(f"{Path(path).name}-media"))
         self._path = Path(path)
         self._lock_path = self._path.with_name(f"{self._path.name}.owner")
         self._file = SqliteFile(self._path, vault_key, busy_timeout, shards, vfs or None)
@@ -297,13 +304,14 @@ class SqliteStore:
             deleted += await self._submit(Forget(versions[start : start + FORGET_STREAMS]))
         return deleted
 
+    async def restore(self, records: Sequence[Recorded]) -> None:
+        """See `Store.restore`."""
+        if problem := await self._submit(Restore(encode_records(records))):
+            raise Refusal(problem)
+
     async def told_to(self) -> int:
         """See `Store.told_to`."""
-        await self._turn()
-        try:
-            return self._near.execute(SETTING, ("told_to",)).get or 0
-        except apsw.Error as error:
-            raise store_error(error, self._path) from error
+        return int(next(iter(await self._values(SETTING, "told_to")), 0))
 
     async def set_told_to(self, position: int) -> None:
         """See `Store.set_told_to`."""
@@ -318,19 +326,24 @@ class SqliteStore:
         for work, outcomes in zip(works, results, strict=True):
             if isinstance(work, Append):
                 self._tail.add(work.batch, cast("Sequence[Outcome]", outcomes))
-            elif isinstance(work, Forget):
+            elif isinstance(work, Forget | Restore):
                 self._tail.clear()
 
     async def _keep(self, name: str, secret: bytes | None) -> None:
         await self._submit(Keep(name, None if secret is None else self._sealer.seal(name, secret)))
 
     async def _kept(self, name: str) -> bytes | None:
+        for sealed in await self._values(SEALED, name):
+            return self._sealer.open(name, sealed)
+        return None
+
+    async def _values(self, sql: str, binding: str) -> list[Any]:
+        """Return what a query for one column finds: little enough to be read from the event loop."""
         await self._turn()
         try:
-            sealed = self._near.execute(SEALED, (name,)).get
+            return [value for (value,) in self._near.execute(sql, (binding,))]
         except apsw.Error as error:
             raise store_error(error, self._path) from error
-        return None if sealed is None else self._sealer.open(name, sealed)
 
     def _open(self) -> tuple[Sealer, apsw.Connection, apsw.Connection, int]:
         sealer = self._log.open()
@@ -381,3 +394,7 @@ class SqliteVault:
     async def delete(self, name: str) -> None:
         """See `Vault.delete`."""
         await self._store._keep(name, None)
+
+    async def names(self) -> Sequence[str]:
+        """See `Vault.names`."""
+        return await self._store._values(NAMES, KEY_CHECK)

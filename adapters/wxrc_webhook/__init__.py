@@ -5,7 +5,8 @@ Schedule, order, durability and retries are decided in the core and driven by a 
 
 from wxrc_webhook.answer import Acknowledged, Failed, Outcome
 from wxrc_webhook.errors import CallbackUrlError, WebhookError, WebhookSecretError
-from wxrc_webhook.guard import AllowPrivate, Network, check_url
+from wxrc_webhook.fetch import FETCH_LIMIT_S, FetchFailed, FileFetcher
+from wxrc_webhook.guard import AllowPrivate, Network, check_url, networks
 from wxrc_webhook.resolver import Resolver
 from wxrc_webhook.sender import ANSWER_LIMIT_BYTES, TIME_LIMIT_S, CallbackRequest, WebhookSender
 from wxrc_webhook.signing import (
@@ -19,6 +20,7 @@ from wxrc_webhook.signing import (
 
 __all__ = [
     "ANSWER_LIMIT_BYTES",
+    "FETCH_LIMIT_S",
     "TIME_LIMIT_S",
     "Acknowledged",
     "AllowPrivate",
@@ -27,6 +29,8 @@ __all__ = [
     "CallbackUrlError",
     "Encoded",
     "Failed",
+    "FetchFailed",
+    "FileFetcher",
     "Network",
     "Outcome",
     "Resolver",
@@ -35,6 +39,7 @@ __all__ = [
     "WebhookSender",
     "check_url",
     "encode",
+    "networks",
     "new_webhook_secret",
     "secret_bytes",
     "signature_headers",

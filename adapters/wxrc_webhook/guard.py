@@ -67,6 +67,22 @@ class Target:
         return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
 
+@lru_cache(maxsize=1024)
+def networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
+    """Return networks by their texts, as `10.0.0.0/8`; a bare address is a network of one.
+
+    Raises:
+        CallbackUrlError: One is none.
+    """
+    found = []
+    for text in texts:
+        try:
+            found.append(ipaddress.ip_network(text))
+        except ValueError:
+            raise CallbackUrlError(f"{text!r:.80} is no network; write it as in 10.0.0.0/8 or fd00::/8.") from None
+    return tuple(found)
+
+
 def check_url(url: str, allow_private: AllowPrivate = False) -> None:
     """Check a callback URL when a channel is added, without asking the network.
 

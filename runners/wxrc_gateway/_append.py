@@ -95,7 +95,9 @@ async def append(
         found, fresh = await read_state(store, stream), True  # another writer was quicker: decide again, on what it did
 
 
-async def append_all(store: Store, steps: Sequence[Decide], known: Callable[[str], Found | None], fence: Fence) -> int:
+async def append_all(
+    store: Store, steps: Sequence[Decide], known: Callable[[str], Found | None], fence: Fence | None = None
+) -> int:
     """Hand commands to different aggregates, in one append; return the position of the last event, or 0.
 
     A step that is refused or meets a conflict is left out: the caller asks again what is to be done. Events of deliveries carry no fence,
@@ -127,5 +129,6 @@ async def append_all(store: Store, steps: Sequence[Decide], known: Callable[[str
         if isinstance(outcome, Appended):
             last = outcome.position + len(entry.events) - 1
         elif isinstance(outcome, Fenced):
+            assert fence is not None
             raise ShardLost(fence.shard)
     return last

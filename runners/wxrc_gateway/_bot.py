@@ -1,6 +1,7 @@
-"""One bot that this gateway owns: its four loops, side by side in one task group.
+"""One bot that this gateway owns: its five loops, side by side in one task group.
 
 - `_client`: its WeChat client, started and started again, its reports.
+- `_images`: what its queued messages name is fetched and stored.
 - `_sending`: its queue, one hand-over at a time.
 - `_callbacks`: what channels are told about it.
 - the records loop, here: whatever is to be recorded without anything outside being asked: operations, ends, notices, outcomes of callbacks.
@@ -20,6 +21,7 @@ from wxrc_core.log import Fence
 from wxrc_gateway._append import ShardLost
 from wxrc_gateway._callbacks import Callbacks
 from wxrc_gateway._client import BotClient
+from wxrc_gateway._images import Images
 from wxrc_gateway._runtime import Runtime
 from wxrc_gateway._sending import Sending
 from wxrc_gateway._signal import Signal
@@ -46,6 +48,7 @@ class OwnedBot:
         self._runtime, self._fence, self._lost = runtime, fence, lost
         self._records = Signal()
         self.client = BotClient(runtime, world, fence)
+        self.images = Images(runtime, world, fence)
         self.sending = Sending(runtime, world, fence, self.client)
         self.callbacks = Callbacks(runtime, world, self._records)
 
@@ -56,6 +59,7 @@ class OwnedBot:
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(self._record)
                     tasks.start_soon(self.client.run)
+                    tasks.start_soon(self.images.run)
                     tasks.start_soon(self.sending.run)
                     tasks.start_soon(self.callbacks.run, tasks)
         except* ShardLost as lost:
@@ -73,6 +77,7 @@ class OwnedBot:
                 self.client.signal.set()
                 self._records.set()
             case WakeQueue():
+                self.images.signal.set()
                 self.sending.signal.set()
                 self._records.set()
             case WakeRecords():
@@ -88,6 +93,7 @@ class OwnedBot:
             found = world.next_records(runtime.now())
             outcomes = self.callbacks.unrecorded()
             steps = [Decide(outcome.stream, outcome.command) for outcome in outcomes]
+            steps += self.callbacks.to_disable()
             steps += found if isinstance(found, list) else []
             if not steps:
                 await self._records.wait(found.ms if isinstance(found, Wait) else None)

@@ -6,6 +6,7 @@ the bot's records loop, together with whatever else is to be recorded, while the
 
 import logging
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import anyio
 import anyio.abc
@@ -14,14 +15,16 @@ from attrs import frozen
 
 from wxrc_core import delivery
 from wxrc_core.bot_world import BotWorld
+from wxrc_core.callback_health import Failing, too_long
+from wxrc_core.channel import Alter, CallbackDisabled, stream_name
 from wxrc_core.delivery import DeliveryDue
-from wxrc_core.effects import Post, Wait
+from wxrc_core.effects import Decide, Moment, Post, Wait
 from wxrc_core.errors import Unavailable
 from wxrc_gateway._clock import mono
 from wxrc_gateway._runtime import Runtime
 from wxrc_gateway._signal import Signal
 from wxrc_gateway.retry import error_location
-from wxrc_webhook import Acknowledged, CallbackRequest, Failed
+from wxrc_webhook import Acknowledged, CallbackRequest, Failed, networks
 
 log = logging.getLogger("wxrc.gateway")
 
@@ -44,6 +47,7 @@ class Callbacks:
         self._runtime, self._world, self._records = runtime, world, records
         self._signals: dict[tuple[str, bool], Signal] = {}
         self._outcomes: dict[str, Outcome] = {}
+        self._gone: set[str] = set()  # channels whose callback URL is to be disabled
         self._tasks: anyio.abc.TaskGroup | None = None
         self._ended = False
 
@@ -80,6 +84,25 @@ class Callbacks:
     def unrecorded(self) -> list[Outcome]:
         """Return the outcomes that are to be recorded."""
         return list(self._outcomes.values())
+
+    def to_disable(self) -> list[Decide]:
+        """Return what disables callback URLs, until it is recorded or another URL is set."""
+        runtime, steps = self._runtime, []
+        for chid in list(self._gone):
+            channel = runtime.ledger.world.view.channels[chid].state
+            endpoint = runtime.endpoint(chid)
+            if channel.disabled is not None or not endpoint.gone:
+                self._gone.discard(chid)
+                continue
+            failing, now = runtime.ledger.world.view.failing.get(chid), runtime.clock()
+            disabled = CallbackDisabled(
+                at=now,
+                since=failing.since if failing is not None else now,
+                reason=endpoint.reason,
+                callback_url=channel.settings.callback_url,
+            )
+            steps.append(Decide(stream_name(chid), Alter((disabled,))))
+        return steps
 
     def recorded(self, outcomes: Sequence[Outcome]) -> None:
         """Forget outcomes that are recorded, or have nothing left to record."""
@@ -132,27 +155,63 @@ class Callbacks:
             raise
         now = runtime.now()
         if isinstance(outcome, Acknowledged):
+            down_ms = endpoint.down_ms(now.mono)
             changed = endpoint.succeeded(post.stream)
+            if changed:
+                log.warning("channel %s: its callback URL answers again, after %s", post.chid, _duration(down_ms))
             deliveries.acknowledged(post.stream)
             self._note(post.chid, post.stream, delivery.RecordSuccess(at=now.wall, attempt=post.attempt))
         else:
-            log.info("callback %s, attempt %d: %s", delivery.webhook_id(post.stream), post.attempt, outcome.reason)
-            jitter = runtime.chance.random()
-            gone = outcome.gone and endpoint.closed(post.stream, outcome.reason)
-            if gone:
-                log.warning("channel %s: its callback URL is gone (410); set another one", post.chid)
-            changed = gone or endpoint.failed(post.stream, now.mono, outcome.reason, outcome.retry_after_s, jitter)
-            failure = delivery.RecordFailure(
-                at=now.wall,
-                attempt=post.attempt,
-                reason=outcome.reason,
-                retry_after_s=outcome.retry_after_s,
-                gone=gone,
-                jitter=jitter,
-            )
-            self._note(post.chid, post.stream, failure)
+            changed = self._failed(post, outcome, now)
         if changed:
             runtime.wake_channel(post.chid)
+
+    def _failed(self, post: Post, outcome: Failed, now: Moment) -> bool:
+        """Take in a failure; return whether other callbacks are concerned."""
+        runtime, endpoint = self._runtime, self._runtime.endpoint(post.chid)
+        log.info("callback %s, attempt %d: %s", delivery.webhook_id(post.stream), post.attempt, outcome.reason)
+        jitter = runtime.chance.random()
+        was_up = endpoint.up
+        gone = outcome.gone and endpoint.closed(post.stream, outcome.reason)
+        changed = gone or endpoint.failed(post.stream, now.mono, outcome.reason, outcome.retry_after_s, jitter)
+        failing = runtime.ledger.world.view.failing.get(post.chid)
+        if not gone and not endpoint.up and too_long(failing, now.wall, endpoint.down_ms(now.mono)):
+            endpoint.disable(outcome.reason)
+            changed = True
+        if endpoint.gone:
+            self._disable(post.chid, failing)
+        elif was_up and not endpoint.up:
+            next_ms = endpoint.wait_ms(post.stream, post.attempt, now.mono) or 0
+            log.warning(
+                "channel %s: its callback URL fails since now: %s; next try in %s",
+                post.chid,
+                outcome.reason,
+                _duration(next_ms),
+            )
+        failure = delivery.RecordFailure(
+            at=now.wall,
+            attempt=post.attempt,
+            reason=outcome.reason,
+            retry_after_s=outcome.retry_after_s,
+            gone=gone,
+            jitter=jitter,
+        )
+        self._note(post.chid, post.stream, failure)
+        return changed
+
+    def _disable(self, chid: str, failing: Failing | None) -> None:
+        """Have it recorded that nothing goes to a channel's callback URL any more, and tell the operator."""
+        if chid in self._gone or self._runtime.ledger.world.view.channels[chid].state.disabled is not None:
+            return
+        self._gone.add(chid)
+        log.warning(
+            "channel %s: its callback URL is disabled: %s, failing since %s; what waits becomes dead letters. Set another URL, or use "
+            "this one again: wxrc callbacks retry %s",
+            chid,
+            self._runtime.endpoint(chid).reason,
+            _time(failing.since) if failing is not None else "now",
+            chid,
+        )
 
     def _note(self, chid: str, stream: str, command: delivery.Command) -> None:
         outcome = self._outcomes[stream] = Outcome(chid, stream, command)
@@ -185,8 +244,17 @@ class Callbacks:
             webhook_id=delivery.webhook_id(post.stream),
             body=msgspec.json.decode(body),
             format=channel.settings.callback_format,
-            channel_key=(await runtime.secrets.keys(channel))[0],
+            # The oldest: while a KEY is rotated, a receiver knows the new one only from the moment at which its people put it in.
+            channel_key=(await runtime.secrets.keys(channel))[-1],
             webhook_secrets=tuple(await runtime.secrets.webhook_secrets(channel)),
             timestamp=runtime.clock() // 1000,
-            allow_private=channel.settings.allow_private,
+            allow_private=channel.settings.allow_private or networks(channel.settings.private_networks) or False,
         )
+
+
+def _duration(ms: int) -> str:
+    return f"{ms / 1000:.0f} s" if ms < 600_000 else f"{ms / 60_000:.0f} min"
+
+
+def _time(at: int) -> str:
+    return datetime.fromtimestamp(at / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -15,7 +15,9 @@ from wxrc_core.bot_world import BotWorld
 from wxrc_core.boundary import checked_report
 from wxrc_core.errors import InvalidValue, Refusal
 from wxrc_core.log import Fence
+from wxrc_core.operation import digits_name
 from wxrc_core.puppet import (
+    Capabilities,
     Report,
     ReportLinkLost,
     ReportLoggedIn,
@@ -34,6 +36,9 @@ from wxrc_puppet.port import Puppet, PuppetContext, PuppetError
 from wxrc_store.port import Vault
 
 log = logging.getLogger("wxrc.gateway")
+
+DIGITS_LIMIT_S = 10.0
+"""How long a client may take over the digits of a login (seconds)."""
 
 LEAVE_LIMIT_S = 15.0
 """How long a client may take to sign out or to be released (seconds); then it is let go of all the same."""
@@ -74,6 +79,12 @@ class BotClient:
         self._session = StoredSession(runtime.vault, world.botcode)
         self._reason = ""  # why the last client failed
 
+    def capabilities(self) -> Capabilities | None:
+        """Return what the bot's kind of puppet can do; None where this gateway does not have that kind."""
+        the_bot = self._world.bot
+        kind = self._runtime.puppets.get(the_bot.added.puppet) if the_bot is not None else None
+        return kind.capabilities if kind else None
+
     async def run(self) -> None:
         """Do what is wanted of the client, until cancelled."""
         while True:
@@ -98,7 +109,7 @@ class BotClient:
         if puppet is not None:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._run_puppet, puppet, run, tasks.cancel_scope)
-                leaving = await self._until_unwanted(run)
+                leaving = await self._until_unwanted(run, puppet)
                 if leaving is not None:
                     signed_out = await self._ask_to_leave(puppet, leaving)
                 tasks.cancel_scope.cancel()
@@ -133,8 +144,9 @@ class BotClient:
             log.error("the puppet of bot %s failed: %s", self._world.botcode, error_location(error))
             self._reason = f"the puppet failed ({type(error).__name__})"
 
-    async def _until_unwanted(self, run: int) -> Bot | None:
-        """Wait until this run is no longer wanted; return the bot where its client is to leave."""
+    async def _until_unwanted(self, run: int, puppet: Puppet) -> Bot | None:
+        """Wait until this run is no longer wanted; return the bot where its client is to leave. Hand over digits meanwhile."""
+        submitted = 0
         while True:
             self.signal.clear()
             wanted = self._world.wanted_client()
@@ -144,7 +156,24 @@ class BotClient:
                 return wanted
             if wanted.run != run:
                 return None
+            if wanted.digits is not None and wanted.digits.operation > submitted:
+                submitted = wanted.digits.operation
+                await self._submit_digits(puppet, wanted.digits)
+                continue
             await self.signal.wait()
+
+    async def _submit_digits(self, puppet: Puppet, digits: bot.DigitsSubmitted) -> None:
+        """Hand the digits of a login to the client, once: then the vault forgets them."""
+        vault, name = self._runtime.vault, digits_name(self._world.botcode, digits.secret_id)
+        found = await retry_until_available(lambda: vault.get(name))
+        if found is None:
+            return  # handed over before
+        await retry_until_available(lambda: vault.delete(name))
+        try:
+            with anyio.fail_after(DIGITS_LIMIT_S):
+                await puppet.submit_digits(found.decode())
+        except Exception as error:
+            log.warning("bot %s: its client did not take the digits (%s)", self._world.botcode, type(error).__name__)
 
     async def _wait_before_restart(self, after: Bot) -> None:
         deadline = anyio.current_time() + bot.restart_wait_ms(after) / 1000

@@ -13,7 +13,7 @@ import anyio.abc
 
 from wxrc_core import shard
 from wxrc_core.bot import BotAdded
-from wxrc_core.channel import CallbackMoved
+from wxrc_core.channel import CallbackDisabled, CallbackMoved, CallbackRetried
 from wxrc_core.effects import Wake
 from wxrc_core.errors import Unavailable
 from wxrc_core.log import Fence, Lease, Member, Recorded
@@ -120,14 +120,24 @@ class Ownership:
         event = recorded.event
         if isinstance(event, BotAdded):
             self._bot_added(event.botcode)
-        elif isinstance(event, CallbackMoved):
-            self._runtime.endpoint(recorded.stream.partition("/")[2]).moved()
+        elif isinstance(event, CallbackMoved | CallbackRetried | CallbackDisabled):
+            self._callback_changed(recorded.stream.partition("/")[2], event)
         elif isinstance(event, ShardFreed):
             self._changed.set()  # it may be ours now
         for wake in wakes:
             owned = self.bots.get(wake.botcode)
             if owned is not None:
                 owned.wake(wake)
+
+    def _callback_changed(self, chid: str, event: CallbackMoved | CallbackRetried | CallbackDisabled) -> None:
+        """Take in that a channel's callbacks go elsewhere, or are to be tried again, or nowhere for now."""
+        endpoint = self._runtime.endpoint(chid)
+        if isinstance(event, CallbackDisabled):
+            endpoint.disable(event.reason)
+            return
+        if endpoint.gone:
+            log.warning("channel %s: its callback URL is used again", chid)
+        endpoint.moved()
 
     def wake_channel(self, chid: str) -> None:
         """Wake every queue of callbacks to a channel: its endpoint is up again, or has gone down."""

@@ -10,9 +10,9 @@ import attrs
 from wxrc_core import delivery, message, operation
 from wxrc_core.aggregate import fold
 from wxrc_core.delivery import Answer, DeliveryAnswered
-from wxrc_core.errors import TxcodeReused
+from wxrc_core.errors import Refusal, TxcodeReused
 from wxrc_core.message import Message, MessageQueued
-from wxrc_core.operation import Operation, OperationAccepted
+from wxrc_core.operation import Operation, OperationAccepted, digits_name
 from wxrc_gateway._append import append
 from wxrc_gateway._runtime import Runtime
 from wxrc_http.port import MessageRecord
@@ -59,6 +59,37 @@ async def operate(runtime: Runtime, stream: str, accepted: OperationAccepted) ->
         state, _ = fold(await runtime.store.read(stream))
         if not isinstance(state, Operation):
             raise TxcodeReused
+
+
+async def operation_in(runtime: Runtime, stream: str) -> Operation | None:
+    """Return the operation that has this stream, or None."""
+    found, _ = fold(await runtime.store.read(stream))
+    return found if isinstance(found, Operation) else None
+
+
+async def submit_digits(runtime: Runtime, stream: str, accepted: OperationAccepted, digits: str) -> None:
+    """Accept the digits of a login (see `wxrc_http.port.Backend.submit_digits`). The vault has them, the log only their name there."""
+    name = digits_name(accepted.botcode, accepted.secret_id)
+    await runtime.vault.put(name, digits.encode())  # first: whoever carries the operation out must find them
+    try:
+        written = await append(runtime.store, stream, operation.Accept(accepted), found=(None, 0))
+    except TxcodeReused:
+        await runtime.vault.delete(name)
+        raise
+    if not written.events:
+        await runtime.vault.delete(name)
+
+
+async def cancel(runtime: Runtime, msgid: int) -> MessageRecord:
+    """Cancel a queued message (see `wxrc_http.port.Backend.cancel`)."""
+    record = await message_at(runtime, msgid)
+    if record is None:
+        raise Refusal(f"there is no message {msgid}")
+    stream = record.history[0].stream
+    await append(runtime.store, stream, message.Cancel(at=runtime.clock()))
+    cancelled = await message_in(runtime, stream)
+    assert cancelled is not None
+    return cancelled
 
 
 async def message_at(runtime: Runtime, msgid: int) -> MessageRecord | None:

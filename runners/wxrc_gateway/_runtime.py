@@ -11,13 +11,17 @@ from wxrc_core.endpoint import Endpoint
 from wxrc_core.log import Member
 from wxrc_gateway._clock import mono
 from wxrc_gateway._ledger import Ledger
+from wxrc_gateway._media_folder import MediaFolder
 from wxrc_gateway._secrets import Secrets
 from wxrc_gateway.admin import PuppetKind
-from wxrc_store.port import Store, Vault
-from wxrc_webhook import WebhookSender
+from wxrc_store.port import Media, Store, Vault
+from wxrc_webhook import FileFetcher, WebhookSender
 
 POSTS_AT_ONCE = 32
 """Callbacks that are posted to one channel at the same time."""
+
+FETCHES_AT_ONCE = 4
+"""Images that are fetched at the same time; each may take 20 MiB."""
 
 
 @define(eq=False)
@@ -35,6 +39,10 @@ class Runtime:
         chance: The one source of tokens, ids and jitter.
         public_url: How browsers reach this service.
         send_limit_s: How long a puppet may take for one send (seconds).
+        media: Images, by their content.
+        media_folder: Files that channels may name.
+        fetcher: Fetches images by URL.
+        fetch_limit: Bounds the images that are in memory at the same time because they are fetched.
         member: This gateway as the store knows it; None = it owns nothing.
         draining: It begins nothing new.
         wake_channel: Wakes every queue of callbacks to a channel.
@@ -51,6 +59,10 @@ class Runtime:
     chance: random.Random
     public_url: str
     send_limit_s: float
+    media: Media
+    media_folder: MediaFolder
+    fetcher: FileFetcher
+    fetch_limit: anyio.CapacityLimiter = field(factory=lambda: anyio.CapacityLimiter(FETCHES_AT_ONCE))
     member: Member | None = None
     draining: bool = False
     wake_channel: Callable[[str], None] = field(default=lambda chid: None)
@@ -76,6 +88,9 @@ class Runtime:
         found = self.endpoints.get(chid)
         if found is None:
             found = self.endpoints[chid] = Endpoint()
+            channel = self.ledger.world.view.channels.get(chid)
+            if channel is not None and channel.state.disabled is not None:
+                found.disable(channel.state.disabled.reason)
         return found
 
     def post_limit(self, chid: str) -> anyio.CapacityLimiter:

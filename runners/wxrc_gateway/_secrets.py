@@ -4,7 +4,10 @@ from collections.abc import Sequence
 
 from wxrc_core import channel
 from wxrc_core.channel import Channel
-from wxrc_core.errors import Unavailable
+from wxrc_core.errors import Unavailable, WxrcError
+from wxrc_core.localized import LocalizedText
+from wxrc_core.view import View
+from wxrc_gateway.admin_values import key_fault, secret_fault
 from wxrc_store.port import Vault
 
 
@@ -44,3 +47,33 @@ class Secrets:
                 )
             known = self._known[name] = found.decode()
         return known
+
+
+_WEAK = LocalizedText(
+    "渠道 '{chid}' 的{what}不能使用：{fault}。请用 wxrc channel {rotate} {chid} 轮换，并结束旧的，然后再启动",
+    "channel '{chid}' cannot be served with its {what}: {fault}. Rotate it with `wxrc channel {rotate} {chid}`, "
+    "end the old one, and start again",
+)
+
+
+async def refuse_weak_secrets(view: View, secrets: Secrets) -> None:
+    """Refuse to serve a channel with an empty, short or sample KEY or webhook secret.
+
+    What the vault does not give just now is passed over: whatever needs it will say so.
+
+    Raises:
+        WxrcError: A channel has one; the sentence says which channel and what to do, and never has the secret in it.
+    """
+    for chid, known in view.channels.items():
+        for what, rotate, read, fault_of in (
+            (LocalizedText("KEY", "KEY"), "rotate-key", secrets.keys, key_fault),
+            (LocalizedText("回调密钥", "webhook secret"), "rotate-secret", secrets.webhook_secrets, secret_fault),
+        ):
+            try:
+                found = await read(known.state)
+            except Unavailable:
+                continue
+            for fault in filter(None, map(fault_of, found)):
+                zh = _WEAK.zh.format(chid=chid, what=what.zh, fault=fault.zh, rotate=rotate)
+                en = _WEAK.en.format(chid=chid, what=what.en, fault=fault.en, rotate=rotate)
+                raise WxrcError(LocalizedText(zh, en))

@@ -55,11 +55,15 @@ class Sending:
 
     async def _send(self, claim: Claim) -> None:
         runtime, botcode = self._runtime, self._world.botcode
+        image, may_go = await self._prepare(claim)
+        if not may_go:
+            return
         claimed_at = mono()
         command = message.ClaimAttempt(
             at=runtime.clock(),
             attempt=claim.attempt,
             room_id=claim.room_id,
+            user_id=claim.user_id,
             epoch=self._fence.epoch,
             gap_ms=self._world.queue.pace.gap_ms(claimed_at),
         )
@@ -84,8 +88,36 @@ class Sending:
             return
         # From here on nothing is awaited before the puppet is called.
         self._world.queue.pace.handed_over(mono())
-        outcome = await self._hand_over(message.outgoing(claimed.state, claim.msgid))
+        outcome = await self._hand_over(message.outgoing(claimed.state, claim.msgid, image))
         await self._record_outcome(claim, outcome)
+
+    async def _prepare(self, claim: Claim) -> tuple[bytes | None, bool]:
+        """Look at a message before it is claimed: return its image, if it has one, and whether it may go. What never can is ended."""
+        runtime = self._runtime
+        waiting = runtime.ledger.world.messages.get(claim.stream)
+        if waiting is None:
+            return None, False
+        queued, image, fail = waiting.state.queued, None, None
+        able = self._client.capabilities()
+        lacking = able.lacking(message.content(queued), to_person=message.is_to_person(queued)) if able else ""
+        try:
+            if lacking:
+                detail = f"the bot's client cannot do that (unsupported: {lacking})"
+                fail = message.Fail(at=runtime.clock(), reason="unsupported", detail=detail)
+            elif waiting.state.image is not None:
+                image = await runtime.media.get(waiting.state.image.digest)
+                if image is None:
+                    fail = message.Fail(at=runtime.clock(), reason="no_file", detail="the stored image is gone")
+            if fail is not None:
+                await runtime.ledger.execute(claim.stream, fail, self._fence)
+        except Refusal as refusal:
+            log.info("%s: %s", claim.stream, refusal)  # too late: it has ended
+            return None, False
+        except Unavailable as error:
+            log.warning("bot %s: an image cannot be read, retrying: %s", self._world.botcode, error)
+            await self.signal.wait(IDLE_MS)
+            return None, False
+        return image, fail is None
 
     async def _hand_over(self, outgoing: Outgoing) -> SendOutcome:
         botcode, limit_s = self._world.botcode, self._runtime.send_limit_s
@@ -124,6 +156,7 @@ class Sending:
                 outcome=outcome,
                 resend=the_bot.added.deduplicates,
                 rooms_complete=the_bot.ready and the_bot.rooms_complete,
+                contacts_complete=the_bot.ready and the_bot.contacts_complete,
             )
             await runtime.ledger.execute(claim.stream, command)
 

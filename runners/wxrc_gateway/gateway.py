@@ -4,45 +4,52 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from pathlib import Path
 from types import TracebackType
-from typing import Self, Unpack
+from typing import Self
 
 import anyio
+import attrs
 
 from wxrc_core import bot, channel, message, operation
 from wxrc_core.aggregate import Command
 from wxrc_core.boundary import checked_clock
+from wxrc_core.content import Image, check_image
 from wxrc_core.effects import Wake
 from wxrc_core.errors import Refusal
 from wxrc_core.log import Event, Recorded
 from wxrc_core.puppet import Capabilities
 from wxrc_core.view import View
 from wxrc_core.world import World
-from wxrc_gateway import _requests, admin
+from wxrc_gateway import _requests
+from wxrc_gateway._administration import Administration
 from wxrc_gateway._clock import wall_clock as wall_clock
 from wxrc_gateway._event_stream import EventStream
 from wxrc_gateway._health import UNAVAILABLE, Health, Lifecycle, NotEntered, StoreWatch
 from wxrc_gateway._ledger import Ledger
-from wxrc_gateway._options import Options, TextArguments, checked
+from wxrc_gateway._media_folder import MediaFolder
+from wxrc_gateway._options import Options, checked
 from wxrc_gateway._ownership import Ownership
 from wxrc_gateway._runtime import Runtime
-from wxrc_gateway._secrets import Secrets
+from wxrc_gateway._secrets import Secrets, refuse_weak_secrets
 from wxrc_gateway._snapshots import WORTHWHILE, Snapshots
-from wxrc_gateway._terms import CallbackTerms, ChannelTerms, GrantTerms
-from wxrc_gateway.admin import SYSTEM_CHANCE, ChannelSecrets, PuppetKind
+from wxrc_gateway.admin import SYSTEM_CHANCE, PuppetKind, token_hex
+from wxrc_gateway.callbacks import CallbackDesk
+from wxrc_gateway.message_calls import MessageCalls
 from wxrc_http.port import MessageRecord
+from wxrc_store.media import MemoryMedia
 from wxrc_store.memory import MemoryVault
-from wxrc_store.port import Store, Vault
-from wxrc_webhook import WebhookSender
-
-OPERATOR = "-"
-"""The channel of what an operator or the embedding application asks for; it has no callback."""
+from wxrc_store.port import Media, Store, Vault
+from wxrc_webhook import FileFetcher, WebhookSender
 
 
-class Gateway:
+class Gateway(MessageCalls, Administration):
     """Runs bots on a store. An async context manager: inside it bots log in, messages go out, callbacks are posted.
 
     Several gateways may share a store. Each follows the log and takes requests; the bots of a shard are run by the one that owns it.
+
+    Attributes:
+        callbacks: How callbacks stand, and what an operator does about them; there inside the context.
     """
 
     def __init__(
@@ -58,6 +65,9 @@ class Gateway:
         send_limit_s: float = 30.0,
         drain_limit_s: float = 10.0,
         sender: WebhookSender | None = None,
+        media: Media | None = None,
+        media_folder: Path | str | None = None,
+        fetcher: FileFetcher | None = None,
         passive: bool = False,
         probe_every_s: float = 1.0,
     ) -> None:
@@ -74,6 +84,9 @@ class Gateway:
             send_limit_s: How long a puppet may take for one send; then the message is in doubt (seconds).
             drain_limit_s: How long leaving waits for sends and callbacks that are under way (seconds).
             sender: What posts callbacks.
+            media: Where images are kept; by default the store's own media, or else memory.
+            media_folder: The folder whose files channels may name as images; by default none.
+            fetcher: What fetches images by URL.
             passive: Follow the log and write to it, but leave all bots and callbacks to gateways that run elsewhere.
             probe_every_s: How often the store has to prove that it can be written to, for `health` (seconds).
 
@@ -92,9 +105,12 @@ class Gateway:
         )
         self.store = store
         self.vault: Vault = vault or getattr(store, "vault", None) or MemoryVault()
+        self.media: Media = media or getattr(store, "media", None) or MemoryMedia()
         self.clock = checked_clock(clock)
         self._options = options
         self._sender = sender or WebhookSender()
+        self._fetcher = fetcher or FileFetcher()
+        self._media_folder = MediaFolder(Path(media_folder) if media_folder is not None else None)
         self._life = Lifecycle(self.clock)
         self._inside: Runtime | None = None
         self._chance = chance
@@ -107,6 +123,7 @@ class Gateway:
         Raises:
             StoreError: The store cannot be opened, or has events of a newer release.
             NotEntered: It is entered already.
+            WxrcError: A channel has a KEY or webhook secret that everybody knows; the sentence says what to do.
         """
         self._life.begin()
         try:
@@ -121,7 +138,6 @@ class Gateway:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.store)
             await stack.enter_async_context(self._sender)
-            tasks = self._tasks = await stack.enter_async_context(anyio.create_task_group())
             self._inside = Runtime(
                 store=self.store,
                 vault=self.vault,
@@ -133,8 +149,16 @@ class Gateway:
                 chance=self._chance,
                 public_url=self.public_url,
                 send_limit_s=self._options.send_limit_s,
+                media=self.media,
+                media_folder=self._media_folder,
+                fetcher=self._fetcher,
             )
+            self.callbacks = CallbackDesk(self._runtime, self._options.passive)
             await self._runtime.ledger.replay()
+            if not self._options.passive:
+                await refuse_weak_secrets(self.view, self._runtime.secrets)
+            # Only now: what a task group is left with comes out of it in an exception group.
+            tasks = self._tasks = await stack.enter_async_context(anyio.create_task_group())
             tasks.start_soon(self._runtime.ledger.follow)
             self._watch = StoreWatch(self.store, self.clock, lambda: self._runtime.ledger.read_error)
             tasks.start_soon(self._watch.run, self._options.probe_every_s)
@@ -201,52 +225,6 @@ class Gateway:
 
     # -- for applications that embed it -----------------------------------------------------------------------------------------
 
-    async def add_bot(self, botcode: str, puppet: str, *, options: Mapping[str, str] | None = None) -> None:
-        """Make a bot with a puppet of this kind (see `admin.add_bot`).
-
-        Raises:
-            Refusal: It cannot be made; the sentence says why.
-        """
-        self._life.check()
-        kind = self._puppets.get(puppet)
-        if kind is None:
-            raise Refusal(f"there is no kind of puppet '{puppet}'; there are: {', '.join(self._puppets)}")
-        position = await admin.add_bot(
-            self.store, self.vault, botcode, puppet, kind, at=self.clock(), options=options, chance=self._chance
-        )
-        await self._runtime.ledger.reached(position)
-
-    async def add_channel(self, chid: str, **settings: Unpack[ChannelTerms]) -> ChannelSecrets:
-        """Make a channel (see `admin.add_channel` for the settings).
-
-        Raises:
-            Refusal: It cannot be made; the sentence says why.
-        """
-        self._life.check()
-        made = await admin.add_channel(self.store, self.vault, chid, at=self.clock(), chance=self._chance, **settings)
-        await self._runtime.ledger.reached(made.position)
-        return made
-
-    async def grant_bot(self, chid: str, botcode: str, **terms: Unpack[GrantTerms]) -> None:
-        """Let a channel use a bot (see `wxrc_core.channel.BotGranted` for the terms); the terms hold when this returns.
-
-        Raises:
-            Refusal: There is no such channel or bot.
-        """
-        self._life.check()
-        granted = channel.BotGranted(at=self.clock(), botcode=botcode, **terms)
-        await self._runtime.ledger.reached(await admin.grant_bot(self.store, chid, granted))
-
-    async def move_callback(self, chid: str, callback_url: str, **terms: Unpack[CallbackTerms]) -> None:
-        """Have a channel's callbacks go elsewhere (see `wxrc_core.channel.CallbackMoved` for the terms).
-
-        Raises:
-            Refusal: There is no such channel, or the URL cannot be used.
-        """
-        self._life.check()
-        moved = channel.CallbackMoved(at=self.clock(), callback_url=callback_url, **terms)
-        await self._runtime.ledger.reached(await admin.move_callback(self.store, chid, moved))
-
     async def login(self, botcode: str) -> None:
         """Ask for login; what comes of it shows in `bot` and `events`.
 
@@ -262,73 +240,6 @@ class Gateway:
     async def stop(self, botcode: str) -> None:
         """Ask to release the client; the session is kept. Raises as `login`."""
         await self._ask(botcode, "stop")
-
-    async def send_text(
-        self,
-        botcode: str,
-        text: str,
-        *,
-        room: str = "",
-        room_id: str = "",
-        mention: Sequence[str] = (),
-        txcode: str | None = None,
-        expires_at: int | None = None,
-        wait_s: float = 0.0,
-    ) -> MessageRecord:
-        """Send a text to a room, once.
-
-        Args:
-            botcode: The bot.
-            text: 1 to 4,000 characters.
-            room: The room's topic; or
-            room_id: its id.
-            mention: Display names to mention.
-            txcode: What makes it once: the same txcode again today is the same message. By default a new one.
-            expires_at: When it is no longer worth sending (epoch ms).
-            wait_s: How long to wait for its end (seconds).
-
-        Returns:
-            The message as it is then.
-
-        Raises:
-            InvalidValue: An argument cannot be used; the sentence names it.
-            Refusal: It cannot be sent; the sentence says why.
-            Unavailable: Nothing was promised; try again with the same txcode.
-        """
-        if bool(room) == bool(room_id):
-            raise Refusal("name the room by `room` or by `room_id`, one of the two")
-        checked(
-            TextArguments,
-            "send_text",
-            botcode=botcode,
-            text=text,
-            room=room,
-            room_id=room_id,
-            mention=tuple(mention),
-            txcode=txcode,
-            expires_at=expires_at,
-            wait_s=wait_s,
-        )
-        self._existing(botcode)
-        stream, txcode = self._own_stream(txcode)
-        body = {"text": text, "roomTopic": room, "roomId": room_id, "atList": list(mention)}
-        queued = message.MessageQueued(
-            at=self.clock(),
-            chid=OPERATOR,
-            botcode=botcode,
-            txcode=txcode,
-            interface="roomSendText",
-            digest=message.digest("roomSendText", botcode, body),
-            room_id=room_id,
-            room_topic=room,
-            text=text,
-            mention_names=tuple(mention),
-            expires_at=expires_at,
-        )
-        await self.queue(stream, queued, int(wait_s * 1000))
-        record = await self.message_in(stream)
-        assert record is not None, "it was accepted just now"
-        return record
 
     def events(self, after: int | None = None) -> EventStream:
         """Iterate over the log from a position on, and wait for what comes: `async for recorded in gateway.events(): ...`.
@@ -355,7 +266,7 @@ class Gateway:
         stream, txcode = self._own_stream(None)
         accepted = operation.OperationAccepted(
             at=self.clock(),
-            chid=OPERATOR,
+            chid=message.OPERATOR,
             botcode=botcode,
             txcode=txcode,
             interface=kind,
@@ -365,9 +276,9 @@ class Gateway:
         await self.operate(stream, accepted)
 
     def _own_stream(self, txcode: str | None) -> tuple[str, str]:
-        txcode = txcode or admin.token_hex(self._chance, 10)
+        txcode = txcode or token_hex(self._chance, 10)
         day = datetime.fromtimestamp(self.clock() / 1000, UTC).strftime("%Y%m%d")
-        return message.stream_name(OPERATOR, day, txcode), txcode
+        return message.stream_name(message.OPERATOR, day, txcode), txcode
 
     def _existing(self, botcode: str) -> None:
         self._life.check()
@@ -387,9 +298,9 @@ class Gateway:
         return (self._watch.failure if self._life.phase == "up" else None) or self._life.health()
 
     def channel(self, chid: str) -> channel.Channel | None:
-        """Return a channel, or None."""
+        """Return a channel, or None; one that was removed is none."""
         found = self.view.channels.get(chid)
-        return found.state if found else None
+        return found.state if found and not found.state.removed else None
 
     async def keys(self, chid: str) -> Sequence[str]:
         """Return the KEYs that a channel may sign with now."""
@@ -407,6 +318,11 @@ class Gateway:
         kind = self._puppets.get(found.state.added.puppet) if found else None
         return kind.capabilities if kind else Capabilities(login_kinds=(), content=frozenset(), rooms=False)
 
+    def knows_puppet(self, botcode: str) -> bool:
+        """Return whether this gateway knows the bot's kind of puppet, and so what it can do; one that only follows the log need not."""
+        found = self.view.bots.get(botcode)
+        return found is not None and found.state.added.puppet in self._puppets
+
     async def queue(self, stream: str, queued: message.MessageQueued, wait_ms: int) -> tuple[int, message.Message]:
         """Accept a message durably, then wait a while for its end (see `wxrc_http.port.Backend.queue`)."""
         self._life.check()
@@ -420,6 +336,23 @@ class Gateway:
         """Accept an operation durably (see `wxrc_http.port.Backend.operate`)."""
         self._life.check()
         await _requests.operate(self._runtime, stream, accepted)
+
+    async def submit_digits(self, stream: str, accepted: operation.OperationAccepted, digits: str) -> None:
+        """Accept the digits of a login (see `wxrc_http.port.Backend.submit_digits`)."""
+        self._life.check()
+        secret_id = token_hex(self._chance, 8)
+        await _requests.submit_digits(self._runtime, stream, attrs.evolve(accepted, secret_id=secret_id), digits)
+
+    async def store_image(self, data: bytes) -> Image:
+        """Check an image by its content and keep it (see `wxrc_http.port.Backend.store_image`)."""
+        self._life.check()
+        shape = check_image(data)
+        return Image(source="", digest=await self.media.put(data), media_type=shape.media_type, size=len(data))
+
+    def allowance(self, botcode: str) -> tuple[int | None, int]:
+        """Return how many sends the bot's pace leaves within a minute, and when the next may go (see `wxrc_http.port.Backend`)."""
+        found, now = self.view.bots.get(botcode), self.clock()
+        return self.world.bot_world(botcode).queue.allowance(found.state, now) if found else (0, now)
 
     async def message(self, msgid: int) -> MessageRecord | None:
         """Return the message with this number, or None."""

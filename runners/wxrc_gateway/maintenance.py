@@ -1,7 +1,6 @@
 """What an operator does to a log as a whole: `verify` reads and judges all of it, `prune` moves what has ended into an archive."""
 
 import gzip
-import json
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -10,13 +9,15 @@ from typing import Any, BinaryIO
 
 from attrs import field, frozen, mutable
 
-from wxrc_core import bot, codec, delivery, message, snapshot
+from wxrc_core import aggregate, bot, codec, delivery, message, snapshot
 from wxrc_core.delivery import DeliveryState
 from wxrc_core.errors import Refusal
 from wxrc_core.log import Recorded
+from wxrc_core.message import Message
 from wxrc_core.table import Table
 from wxrc_core.world import World
-from wxrc_store.port import Store
+from wxrc_gateway._transfer import event_line
+from wxrc_store.port import Media, Store
 
 PAGE = 5_000
 CHUNK = 500
@@ -152,7 +153,8 @@ async def prune(
     Messages that have ended, their deliveries, operations that were carried out and inbound messages are closed; bots, channels,
     shards and whatever is still open stay. Every event is in the archive, on disk, before it is deleted: interrupted anywhere,
     repeat it (an event may then stand in the archive twice). It runs beside a service in use. The archive is gzip of one JSON
-    object per line and event.
+    object per line and event. Images that were last stored before that time, and that no open message needs, are deleted; they are not in
+    the archive.
 
     Args:
         store: The log.
@@ -213,24 +215,23 @@ async def prune(
         raise Refusal(
             f"the archive {archive} cannot be written: {error.strerror}; nothing was deleted without being in it"
         ) from error
+    media: Media | None = getattr(store, "media", None)
+    if media is not None:
+        await media.forget(before, await _images_in_use(store, world))
     return Pruned(streams, events, position)
 
 
-async def _archive(store: Store, streams: dict[str, int], file: BinaryIO) -> int:
-    lines: list[bytes] = []
-    for stream in streams:
-        for recorded in await store.read(stream):
-            name, schema, data = codec.encode(recorded.event)
-            line = {
-                "position": recorded.position,
-                "stream": stream,
-                "version": recorded.version,
-                "type": name,
-                "schema": schema,
-                "data": json.loads(data),
-            }
-            lines.append(json.dumps(line, ensure_ascii=False).encode() + b"\n")
+async def _images_in_use(store: Store, world: World) -> set[str]:
+    """Return the digests of the images that may still be sent: of open messages, and of those in doubt."""
+    states = [each.state for each in world.messages.values()]
+    for stream in world.doubts:
+        state, _ = aggregate.fold(await store.read(stream))
+        states += [state] if isinstance(state, Message) else []
+    return {state.image.digest for state in states if state.image is not None}
 
+
+async def _archive(store: Store, streams: dict[str, int], file: BinaryIO) -> int:
+    lines = [event_line(recorded) for stream in streams for recorded in await store.read(stream)]
     if lines:
         # On the loop: whoever prunes has nothing else to do meanwhile.
         file.write(gzip.compress(b"".join(lines), 6))

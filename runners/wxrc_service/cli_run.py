@@ -8,15 +8,22 @@ from typing import Any, TypeVar
 
 import anyio
 import click
+import msgspec
 
 from wxrc_core.errors import WxrcError
 from wxrc_gateway import Gateway
 from wxrc_gateway.retry import error_location
 from wxrc_service.data import DataDir, InUse
+from wxrc_service.language import language
 from wxrc_service.serve import Settings, service
 from wxrc_service.stores import DurableStore
 
 T = TypeVar("T")
+
+
+def echo_json(found: object) -> None:
+    """Print something as JSON; times in it are ISO 8601 with their zone."""
+    click.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
 
 
 def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -27,7 +34,7 @@ def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         causes = list(_causes(error))
         for cause in causes:
             if isinstance(cause, WxrcError):
-                raise click.ClickException(str(cause)) from None
+                raise click.ClickException(getattr(cause.localized, language())) from None
         if isinstance(causes[0], KeyboardInterrupt):
             raise SystemExit(130) from None
         if isinstance(causes[0], OSError):
@@ -60,8 +67,16 @@ async def attached(data: DataDir) -> AsyncIterator[tuple[Gateway, bool]]:
             async with service(Settings(data=data, port=0)) as (gateway, _):
                 yield gateway, False
             return
-    async with Gateway(store=data.store(), puppets={}, passive=True) as gateway:
+    async with observed(data) as gateway:
         yield gateway, True
+
+
+@asynccontextmanager
+async def observed(data: DataDir) -> AsyncIterator[Gateway]:
+    """Give a gateway that only follows the log of this directory and writes to it, whether or not a service runs there."""
+    data.check()
+    async with Gateway(store=data.store(), puppets={}, passive=True) as gateway:
+        yield gateway
 
 
 @asynccontextmanager

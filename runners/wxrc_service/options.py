@@ -17,7 +17,7 @@ from wxrc_service.stores import has_password
 CONFIG = "wxrc.toml"
 SETTINGS: dict[str, type] = {
     "data": str, "store": str, "vault_key_file": str, "host": str, "port": int, "public_url": str, "answer_wait_ms": int,
-    "simulator": bool, "simulator_host": str,
+    "simulator": bool, "simulator_host": str, "media_folder": str,
 }  # fmt: skip
 """What `wxrc.toml` may say, and of what type; `WXRC_DATA`, `WXRC_HOST`, ... and options come before it."""
 
@@ -118,6 +118,9 @@ def data_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return with_data
 
 
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
 def _public_url(context: click.Context, parameter: click.Parameter, value: str) -> str:
     if value and not (value.startswith(("http://", "https://")) and urlsplit(value).hostname):
         raise click.BadParameter(
@@ -158,6 +161,14 @@ def serve_options(command: Callable[..., Any]) -> Callable[..., Any]:
             show_default="300",
             type=click.IntRange(0, 60_000),
             help="How long an answer waits for a message's end.",
+        ),
+        click.option(
+            "--media-folder",
+            envvar="WXRC_MEDIA_FOLDER",
+            default=setting("media_folder"),
+            show_default="media in the data directory",
+            type=click.Path(file_okay=False, path_type=Path),
+            help="Files that channels may name as images.",
         ),
         data_option,
     ):

@@ -5,6 +5,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager, suppress
+from pathlib import Path
 
 import anyio
 from anyio.abc import TaskStatus
@@ -13,7 +14,9 @@ from starlette.routing import BaseRoute
 
 from wxrc_core.errors import WxrcError
 from wxrc_gateway import Gateway, NotEntered
+from wxrc_gateway.restore import check_finished
 from wxrc_service import descriptors
+from wxrc_service.admin_api import admin_mount
 from wxrc_service.app import wxrc_app
 from wxrc_service.connections import Limits
 from wxrc_service.data import DataDir, opened_world
@@ -31,6 +34,7 @@ class Settings:
         port: The port; 0 = any that is free.
         public_url: How browsers reach it; empty = by host and port.
         answer_wait_ms: How long an answer waits for a message's end (ms).
+        media_folder: The folder whose files channels may name as images; None = `media` in the data directory.
         drain_limit_s: How long going down waits for what is under way (seconds).
         simulator: Whether the simulator's pages are served; None = where a simulated bot exists. False: no simulated bot runs either.
         simulator_hosts: Host names that they answer to besides those of loopback.
@@ -43,6 +47,7 @@ class Settings:
     port: int = 8080
     public_url: str = ""
     answer_wait_ms: int = 300
+    media_folder: Path | None = None
     drain_limit_s: float = 10.0
     simulator: bool | None = None
     simulator_hosts: Sequence[str] = ()
@@ -82,11 +87,14 @@ async def service(settings: Settings) -> AsyncIterator[tuple[Gateway, str]]:
         url = settings.public_url.rstrip("/") or f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
         with settings.data.held(url), ExitStack() as stack:
             world = None if settings.simulator is False else stack.enter_context(opened_world(settings.data.world))
+            async with settings.data.store() as store:
+                await check_finished(store.vault)
             gateway = Gateway(
                 store=settings.data.store(),
                 puppets=await kinds(world),
                 public_url=url,
                 drain_limit_s=settings.drain_limit_s,
+                media_folder=settings.media_folder or settings.data.path / "media",
             )
 
             def simulates() -> bool:
@@ -101,7 +109,7 @@ async def service(settings: Settings) -> AsyncIterator[tuple[Gateway, str]]:
                 simulator=world,
                 simulator_hosts=settings.simulator_hosts,
                 simulator_when=simulates,
-                extra=settings.extra,
+                extra=(admin_mount(gateway), *settings.extra),
             )
             server = Server(app, settings.limits)
             async with anyio.create_task_group() as tasks:

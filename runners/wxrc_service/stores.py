@@ -4,16 +4,20 @@ from pathlib import Path
 from typing import Protocol
 
 from wxrc_core.errors import WxrcError
-from wxrc_store.port import Store, Vault
+from wxrc_store.port import Media, Store, Vault
 from wxrc_store.sqlite import SqliteStore
 
 
 class DurableStore(Store, Protocol):
-    """A store with its vault."""
+    """A store with its vault and its media."""
 
     @property
     def vault(self) -> Vault:
         """The vault beside the log; usable while the store is open."""
+
+    @property
+    def media(self) -> Media:
+        """Files that are too large for the log."""
 
 
 def open_store(where: str | Path, vault_key: bytes | Path, seen: Path | None = None) -> DurableStore:

@@ -4,14 +4,17 @@ import asyncio
 import hashlib
 import hmac
 import json
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from typing import Any
 
 import attrs
+import msgspec
 
 from wxrc_core import message
+from wxrc_core.content import Card
 from wxrc_core.errors import WxrcError
 from wxrc_simulation.chance import Chance, Faults
+from wxrc_simulation.contents import SENDING
 from wxrc_simulation.loop import VirtualLoop
 from wxrc_simulation.records import Call, Run
 from wxrc_simulation.replica import START, Replica
@@ -29,11 +32,13 @@ class Clients:
 
     Attributes:
         asking: How many requests have no answer yet.
+        shown: Tells the digits that a bot's phone shows.
     """
 
     def __init__(self, loop: VirtualLoop, run: Run, faults: Faults, replicas: Sequence[Replica]) -> None:
         self.keys: dict[str, str] = {}
         self.asking = 0
+        self.shown: Callable[[str], str] = lambda botcode: ""
         self._loop, self._run, self._faults, self._replicas = loop, run, faults, replicas
 
     async def ask(self, item: Ask) -> None:
@@ -52,6 +57,16 @@ class Clients:
         if not replica.serving or not replica.process.alive or replica.process.paused:
             return False
         interface = item.interface.partition(" ")[0]
+        if interface == "msgCancel":
+            known = [
+                each.msgid
+                for each in self._run.calls
+                if each.txcode == item.text and each.chid == item.chid and each.msgid
+            ]
+            if not known:
+                return True  # there is no number by which it could be cancelled
+            self._run.cancelled.add(message.stream_name(item.chid, DAY, item.text))
+            item = msgspec.structs.replace(item, content=str(known[0]))
         expires = item.interface.endswith("expires")
         number = len(self._run.calls)
         call = Call(
@@ -61,10 +76,11 @@ class Clients:
             botcode=item.botcode,
             txcode=item.txcode,
             day=DAY,
-            content=f"{interface}|{item.botcode}|{item.room_id}|{item.room_topic}|{item.text}|{item.odd}",
+            content=f"{interface}|{item.botcode}|{item.room_id}|{item.room_topic}|{item.user_id}|{item.user_name}|{item.text}|{item.odd}",
             invoked=self._now(),
             replica=replica.process.name,
-            text=item.text if interface == "roomSendText" and not item.odd else "",
+            text=item.text if interface in SENDING and not item.odd else "",
+            key=self.keys.get(item.chid, ""),
         )
         self._run.calls.append(call)
         if chance.strikes("request lost"):
@@ -73,7 +89,7 @@ class Clients:
         await asyncio.sleep(chance.seconds(0.0, 0.01))
         answered: asyncio.Future[dict[str, Any] | None] = self._loop.create_future()
         gone = asyncio.Event()
-        work = self._embedded(item, replica, answered) if expires else self._http(item, replica, answered, gone)
+        work = self._embedded(item, replica, answered) if expires else self._http(item, number, replica, answered, gone)
         self._loop.spawn(work, replica.process)
         leaves = item.leaves_after / 1000 if item.leaves_after and self._faults.on else None
         done, _ = await asyncio.wait([answered], timeout=leaves or GIVE_UP_S)
@@ -91,6 +107,8 @@ class Clients:
             return False
         await asyncio.sleep(chance.seconds(0.0, 0.01))
         self._note(number, returned=self._now())
+        if interface == "loginCode" and answer["rtcode"] == "34" and self.shown(item.botcode):
+            return False  # this replica has not heard of them yet
         return answer["status"] == 200 and answer["rtcode"] not in ("22", "11" if not item.odd else "")
 
     def _note(self, number: int, **fields: Any) -> None:
@@ -105,10 +123,17 @@ class Clients:
     # -- by HTTP ----------------------------------------------------------------------------------------------------------------
 
     async def _http(
-        self, item: Ask, replica: Replica, answered: "asyncio.Future[dict[str, Any] | None]", gone: asyncio.Event
+        self,
+        item: Ask,
+        number: int,
+        replica: Replica,
+        answered: "asyncio.Future[dict[str, Any] | None]",
+        gone: asyncio.Event,
     ) -> None:
         """Call the HTTP application of a replica; runs in its process."""
-        path, headers, body = self._request(item)
+        path, headers, body = self._request(item, self._run.calls[number].key)
+        assert replica.store is not None
+        self._note(number, known=replica.store.folded)
         begun = False
         status, parts = 0, bytearray()
 
@@ -127,7 +152,9 @@ class Clients:
                 return
             parts.extend(message.get("body", b""))
             if not message.get("more_body") and not answered.done():
-                answered.set_result(_answer(status, bytes(parts)) | {"log_end": self._log_end()})
+                answered.set_result(
+                    _answer(status, bytes(parts)) | {"log_end": self._log_end(), "given_at": self._now()}
+                )
 
         scope = {
             "type": "http",
@@ -143,7 +170,7 @@ class Clients:
         if not answered.done():
             answered.set_result(None)
 
-    def _request(self, item: Ask) -> tuple[str, dict[str, str], bytes]:
+    def _request(self, item: Ask, right_key: str) -> tuple[str, dict[str, str], bytes]:
         interface, odd = item.interface.partition(" ")[0], item.odd
         head: dict[str, Any] = {
             "chid": item.chid,
@@ -152,12 +179,16 @@ class Clients:
             "txtime": str(START + self._now() - (3_000_000 if odd == "late" else 0)),
         }
         body: dict[str, Any] = {}
-        if interface == "roomSendText":
-            body = {"text": item.text}
-            if item.room_id:
-                body["roomId"] = item.room_id
-            if item.room_topic:
-                body["roomTopic"] = item.room_topic
+        if interface in SENDING:
+            named = {
+                "roomId": item.room_id, "roomTopic": item.room_topic, "userId": item.user_id, "userName": item.user_name,
+                "expiresIn": item.lifetime,
+            }  # fmt: skip
+            body = _content(item) | {name: value for name, value in named.items() if value}
+        elif interface == "msgCancel":
+            body = {"msgid": int(item.content)}
+        elif interface == "loginCode":
+            body = {"code": item.text}
         if odd == "no text":
             del body["text"]
             body["roomId"] = "x"
@@ -176,7 +207,7 @@ class Clients:
         raw = json.dumps({"reqHead": head, "reqBody": body}, ensure_ascii=False).encode()
         if odd == "broken json":
             raw = raw[:-3]
-        key = self.keys[item.chid] if odd != "wrong key" else "not the key of this channel"
+        key = right_key if odd != "wrong key" else "not the key of this channel"
         headers = {
             "content-type": "application/json",
             "x-ecaspsplus-signaturetype": "HMAC-SHA256",
@@ -191,21 +222,35 @@ class Clients:
         assert replica.gateway is not None
         fields: dict[str, Any] = {"status": 200, "rtcode": "0"}
         try:
-            record = await replica.gateway.send_text(
-                item.botcode,
-                item.text,
-                room=item.room_topic if not item.room_id else "",
-                room_id=item.room_id,
-                txcode=item.txcode,
-                expires_at=START + item.at + 1_500,
-                wait_s=2.5,
-            )
+            where: dict[str, Any] = {
+                "room": item.room_topic, "room_id": item.room_id, "user": item.user_name, "user_id": item.user_id,
+                "txcode": item.txcode, "expires_at": START + item.at + 1_500, "wait_s": 2.5,
+            }  # fmt: skip
+            gateway = replica.gateway
+            if item.content == "text":
+                record = await gateway.send_text(item.botcode, item.text, **where)
+            elif item.content == "app":
+                record = await gateway.send_app(item.botcode, Card(title=item.text, page_path="p", appid="wx"), **where)
+            else:
+                record = await gateway.send_image(item.botcode, item.text, **where)
             fields["msgid"] = record.msgid
             fields["send_status"], fields["send_reason"] = message.send_status(record.message)
         except WxrcError as error:
             fields = {"status": 200, "rtcode": {"TxcodeReused": "12"}.get(type(error).__name__, "22")}
         if not answered.done():
             answered.set_result(fields | {"log_end": self._log_end()})
+
+
+def _content(item: Ask) -> dict[str, Any]:
+    """Return what the body of a message carries; cards as each of the two published revisions has them."""
+    if item.content == "text":
+        return {"text": item.text}
+    if item.content != "app":
+        return {"file": item.text}
+    card = {"title": item.text, "pagepath": "pages/order"}
+    if item.at % 2:
+        return {"app": card | {"appid": "wx1", "thumbnailUrl": "https://pictures.example/1.png"}}
+    return {"app": json.dumps(card | {"username": "gh_1@app", "thumbUrl": "x", "thumbKey": "y"})}
 
 
 def _answer(status: int, body: bytes) -> dict[str, Any]:

@@ -12,12 +12,13 @@ import hmac
 import json
 from collections.abc import Iterable, Sequence
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qsl
 
 import h11
 import httpcore
 from attrs import define, evolve, field
 
+from wxrc_simulation import pictures
 from wxrc_simulation.chance import Chance
 from wxrc_simulation.loop import VirtualLoop
 from wxrc_simulation.records import Received, Run
@@ -29,14 +30,14 @@ class Receiver:
 
     Attributes:
         chid: The channel.
-        key: Its KEY.
-        webhook_secret: Its webhook secret.
+        keys: The KEYs that it was given.
+        webhook_secrets: The webhook secrets that it was given.
         mood: How it fails now; empty = it does not.
     """
 
     chid: str
-    key: str = ""
-    webhook_secret: str = ""
+    keys: list[str] = field(factory=list)
+    webhook_secrets: list[str] = field(factory=list)
     mood: str = ""
     hosts: dict[str, None] = field(factory=dict)
 
@@ -58,6 +59,8 @@ class Network(httpcore.AsyncNetworkBackend):
     async def resolve(self, host: str, port: int) -> Sequence[str]:
         """Return the address of a host."""
         await asyncio.sleep(self.chance.seconds(0.0, 0.005))
+        if host == pictures.HOST:
+            return [pictures.ADDRESS]
         if host not in self._addresses:
             raise OSError("no such host")
         return [self._addresses[host]]
@@ -72,6 +75,8 @@ class Network(httpcore.AsyncNetworkBackend):
     ) -> httpcore.AsyncNetworkStream:
         """Connect to the receiver that has this address."""
         await asyncio.sleep(self.chance.seconds(0.0, 0.005))
+        if host == pictures.ADDRESS:
+            return pictures.PictureConnection(self.loop, self.chance)
         name = next(name for name, address in self._addresses.items() if address == host)
         receiver = next(each for each in self.receivers.values() if name in each.hosts)
         if receiver.mood == "refuses":
@@ -128,9 +133,8 @@ class Connection(httpcore.AsyncNetworkStream):
     def _receive(self) -> None:
         """The request has arrived at the receiver."""
         receiver, mood = self._receiver, self._receiver.mood
-        fields = parse_qs(self._body.decode(), keep_blank_values=True, strict_parsing=False)
-        head, body = fields.get("reqHead", [""])[0], fields.get("reqBody", ["{}"])[0]
-        genuine = self._genuine(head + body)
+        form, text, told = _parsed(self._headers.get("content-type", ""), self._body.decode())
+        signers = self._signers(text)
         status, answer, headers, delay = 200, b'{"result":"success"}', {}, 0.0
         if mood == "slow":
             delay = self._network.chance.seconds(0.5, 7.0)
@@ -156,11 +160,13 @@ class Connection(httpcore.AsyncNetworkStream):
                 receiver.chid,
                 f"http://{self._host}/",
                 self._headers.get("webhook-id", ""),
-                json.loads(body),
-                genuine,
+                told,
+                bool(signers),
                 False,  # noted when the answer is on its way
                 0 if mood in ("closes", "refuses", "silent") else status,
                 len(self._network.run.store._data.log),
+                signers,
+                form,
             )
         )
         if mood == "silent":
@@ -202,10 +208,32 @@ class Connection(httpcore.AsyncNetworkStream):
         """Say that the connection can still be used, or that it cannot."""
         return self._closed if info == "is_readable" else None
 
-    def _genuine(self, text: str) -> bool:
+    def _signers(self, text: str) -> tuple[str, ...]:
+        """Return the KEY and the webhook secrets that signed this callback; none where a signature is wrong, or there is none."""
         receiver, headers = self._receiver, self._headers
         signed = f"{headers.get('webhook-id')}.{headers.get('webhook-timestamp')}.".encode() + self._body
-        secret = base64.b64decode(receiver.webhook_secret.removeprefix("whsec_"))
-        standard = "v1," + base64.b64encode(hmac.digest(secret, signed, "sha256")).decode()
-        md5 = hashlib.md5((text + receiver.key).encode(), usedforsecurity=False).hexdigest()
-        return standard == headers.get("webhook-signature") and md5 == headers.get("x-ecaspsplus-signature")
+        standard: dict[str, str] = {}
+        for secret in receiver.webhook_secrets:
+            raw = base64.b64decode(secret.removeprefix("whsec_"))
+            standard["v1," + base64.b64encode(hmac.digest(raw, signed, "sha256")).decode()] = secret
+        md5 = {hashlib.md5((text + key).encode(), usedforsecurity=False).hexdigest(): key for key in receiver.keys}
+        found = [md5.get(headers.get("x-ecaspsplus-signature", ""))]
+        found += [standard.get(each) for each in headers.get("webhook-signature", "").split(" ")]
+        return tuple(each for each in found if each) if all(found) else ()
+
+
+def _parsed(content_type: str, raw: str) -> tuple[str, str, dict[str, Any]]:
+    """Return how a callback was written, the text that its MD5 covers, and its reqBody; in bracket form every value is a text."""
+    if content_type == "application/json":
+        return "json", raw, json.loads(raw)["reqBody"]
+    fields = dict(parse_qsl(raw, keep_blank_values=True))
+    if "reqBody" in fields:
+        return "form", fields["reqHead"] + fields["reqBody"], json.loads(fields["reqBody"])
+    body: dict[str, Any] = {}
+    for name, value in fields.items():
+        *path, last = name.removeprefix("reqBody[").removesuffix("]").split("][")
+        place = body
+        for part in path:
+            place = place.setdefault(part, {})
+        place[last] = value
+    return "bracket", raw, body

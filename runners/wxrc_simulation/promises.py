@@ -1,4 +1,4 @@
-"""What the gateway promises (design.md, 1 to 20), as checks of one finished run.
+"""What the gateway promises (design.md, 1 to 20, and 22: what channels may do), as checks of one finished run.
 
 Each check goes by what others know: WeChat's rooms and arrivals, the calls of puppets, the receivers' diaries, the clients'
 histories, true time. The log of the shared store is read raw, for what happened in which order. No check asks a gateway what it
@@ -10,6 +10,7 @@ thinks; where two readers of the log are to agree (13, 19), a new reader is made
 from collections.abc import Callable, Iterator
 
 from wxrc_simulation.promises_callbacks import check_12
+from wxrc_simulation.promises_channels import check_22
 from wxrc_simulation.promises_facts import Facts
 from wxrc_simulation.promises_log import check_3, check_4, check_8, check_13, check_18, check_19
 from wxrc_simulation.promises_requests import check_1, check_2, check_20
@@ -37,6 +38,7 @@ CHECKS: dict[int, Callable[[Facts], Iterator[str]]] = {
     18: check_18,
     19: check_19,
     20: check_20,
+    22: check_22,
 }
 """The checks by the numbers of the promises."""
 

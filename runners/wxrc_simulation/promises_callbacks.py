@@ -11,11 +11,13 @@ from attrs import frozen
 from wxrc_core import bot, delivery, inbound, message
 from wxrc_core.delivery import (
     DeliveryAnswered,
+    DeliveryCancelled,
     DeliveryDelivered,
     DeliveryDue,
     DeliveryExpired,
     DeliveryGivenUp,
     DeliveryPostponed,
+    DeliveryReplayed,
     DeliverySuperseded,
 )
 from wxrc_core.log import Recorded, event_as
@@ -53,7 +55,7 @@ def notices(facts: Facts) -> Iterator[Notice]:
             first = facts.streams[recorded.stream][0]
             queued = event_as(message.MessageQueued, first)
             if facts.callback_url(queued.chid, position):
-                status, reason = wire_status(event)
+                status, reason = wire_status(event, queued)
                 body = {"msgid": first.position, "sendStatus": status, "sendReason": reason, "txcode": queued.txcode}
                 yield Notice(position, queued.chid, queued.botcode, "sendStatus", body)
         elif isinstance(event, inbound.MessageReceived):
@@ -65,11 +67,16 @@ def notices(facts: Facts) -> Iterator[Notice]:
             told = _bot_notice(event, links.get(botcode, False))
             if isinstance(event, bot.LoggedIn | bot.LinkRestored):
                 links[botcode] = True
-            elif not isinstance(event, bot.RoomsChanged | bot.LoginRepeated | bot.LogoutRequested | bot.StopRequested):
+            elif not isinstance(event, _KEEP_THE_LINK):
                 links[botcode] = False
             if told is not None:
                 for chid, _ in facts.told_channels(botcode, position):
                     yield Notice(position, chid, botcode, *told)
+
+
+_KEEP_THE_LINK = (
+    bot.RoomsChanged, bot.ContactsChanged, bot.LoginRepeated, bot.LogoutRequested, bot.StopRequested, bot.DigitsSubmitted,
+)  # fmt: skip
 
 
 def _bot_notice(event: object, link: bool) -> tuple[str, Mapping[str, Any]] | None:
@@ -164,6 +171,9 @@ def _ends(facts: Facts, expected: Mapping[str, Notice]) -> Iterator[str]:
                     yield f"{stream} ({due.kind}) is called superseded, and nothing newer was to be told"
             case DeliveryGivenUp():
                 yield from _given_up(facts, stream, history)
+            case DeliveryCancelled():
+                if not 0 < facts.removed_at(due.chid) < last.position:
+                    yield f"{stream} is called cancelled, and its channel was not removed"
             case _:
                 if facts.run.quiet:
                     yield f"{stream} has not ended"
@@ -194,7 +204,7 @@ def _given_up(facts: Facts, stream: str, history: list[Recorded]) -> Iterator[st
 def _posts(facts: Facts) -> Iterator[str]:
     """What arrived at receivers: one id, one body, properly signed, due at the time, at an address that is theirs."""
     for webhook_id, posts in facts.received.items():
-        if len({json.dumps(post.body, sort_keys=True) for post in posts}) > 1:
+        if len({(post.format, json.dumps(post.body, sort_keys=True)) for post in posts}) > 1:
             yield f"callback {webhook_id} changed its body"
         stream = f"delivery/{webhook_id}"
         if stream not in facts.streams:
@@ -209,7 +219,7 @@ def _posts(facts: Facts) -> Iterator[str]:
                 yield f"callback {webhook_id} was posted before it was due"
             elif post.chid != due.chid:
                 yield f"callback {webhook_id} for {due.chid} was posted to {post.chid}"
-            elif post.body != json.loads(due.body):
+            elif post.body != _as_written(json.loads(due.body), post.format):
                 yield f"callback {webhook_id} was posted with another body than was due"
             if not _url_of(facts, post):
                 yield f"callback {webhook_id} was posted to {post.url}, which was not the channel's"
@@ -232,17 +242,37 @@ def _url_of(facts: Facts, post: Received) -> bool:
     return False
 
 
+def _as_written(value: Any, form: str) -> Any:
+    """Return a reqBody as it reads in this format: in bracket form every value is a text."""
+    if form != "bracket":
+        return value
+    match value:
+        case dict():
+            return {name: _as_written(each, form) for name, each in value.items()}
+        case bool():
+            return "true" if value else "false"
+        case None:
+            return ""
+        case _:
+            return str(value)
+
+
 def _again(facts: Facts, stream: str, posts: list[Received]) -> Iterator[str]:
     """What is known to be acknowledged is not posted again: nothing is acknowledged twice but around a crash or a change of owner."""
-    ended = next(
-        (
-            one.position
-            for one in facts.streams[stream]
-            if delivery.TABLE.next[one.event.__class__].get("due") in delivery.FINAL
-        ),
-        0,
-    )
-    late = [post for post in posts if ended and post.at > facts.durable_at(ended) + ON_ITS_WAY_MS]
+    ended = 0
+    for recorded in facts.streams[stream]:
+        if delivery.TABLE.next[recorded.event.__class__].get("due") in delivery.FINAL:
+            ended = recorded.position
+        elif isinstance(recorded.event, DeliveryReplayed) and ended:
+            yield from _late(facts, stream, posts, ended, facts.durable_at(recorded.position))
+            ended = 0
+    if ended:
+        yield from _late(facts, stream, posts, ended, facts.run.ended_at + 1)
+
+
+def _late(facts: Facts, stream: str, posts: list[Received], ended: int, until: int) -> Iterator[str]:
+    begun = facts.durable_at(ended) + ON_ITS_WAY_MS
+    late = [post for post in posts if begun < post.at < until]
     if late:
         yield f"{stream} was posted {late[0].at - facts.durable_at(ended)} ms after its end"
 

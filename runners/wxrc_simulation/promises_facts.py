@@ -17,6 +17,7 @@ from wxrc_core.log import Recorded, event_as
 from wxrc_core.puppet import SendOutcome
 from wxrc_core.shard import ShardTaken, shard_of
 from wxrc_core.table import Transitions, event_name
+from wxrc_simulation.contents import SENDING
 from wxrc_simulation.records import Arrival, Call, HandOver, Received, Run
 
 STEPS: dict[str, dict[tuple[str, str], str]] = {}
@@ -59,9 +60,20 @@ def is_end(event: object) -> bool:
     return event.__class__ in ENDS and not (isinstance(event, message.MessageInDoubt) and event.resend)
 
 
-def wire_status(event: Any) -> tuple[str, str]:
+def label(queued: message.MessageQueued) -> str:
+    """Return what tells contents apart: the text, a card's title, or the URL of an image."""
+    if queued.image is not None:
+        return queued.image.source
+    return queued.card.title if queued.card is not None else queued.text
+
+
+def wire_status(event: Any, queued: message.MessageQueued) -> tuple[str, str]:
     """Return sendStatus and sendReason of an end, as wire.md has them (roomSendText)."""
     match event:
+        case message.MessageRejected() if queued.card is not None:
+            return "3", "rejected"
+        case message.MessageFailed(reason="no_file"):
+            return "3", "failed"
         case message.MessageSent():
             return {"ok": "1", "not_in_room": "3", "unknown": "4"}[event.mention], ""
         case message.MessageRoomNotFound():
@@ -245,8 +257,13 @@ class Facts:
             for recorded in history:
                 if recorded.position > position:
                     break
-                if isinstance(recorded.event, channel.BotGranted) and recorded.event.botcode == botcode:
-                    granted = recorded.event
+                match recorded.event:
+                    case channel.BotGranted(botcode=known) if known == botcode:
+                        granted = recorded.event
+                    case channel.BotRevoked(botcode=known) if known == botcode:
+                        granted = None
+                    case channel.ChannelRemoved():
+                        granted = None
             if granted is not None and self.callback_url(chid, position):
                 yield chid, granted
 
@@ -258,7 +275,19 @@ class Facts:
                 break
             if isinstance(recorded.event, channel.ChannelAdded | channel.CallbackMoved):
                 url = recorded.event.callback_url
+            elif isinstance(recorded.event, channel.ChannelRemoved):
+                url = ""
         return url
+
+    def channel_events(self, chid: str) -> list[tuple[int, channel.ChannelEvent]]:
+        """Return the events of a channel with their positions; none where there is no such channel."""
+        history = self._channels.get(chid, [])
+        return [(each.position, each.event) for each in history if isinstance(each.event, channel.ChannelEvent)]
+
+    def removed_at(self, chid: str) -> int:
+        """Return the position at which a channel was removed; 0 = it was not."""
+        events = self.channel_events(chid)
+        return next((position for position, event in events if isinstance(event, channel.ChannelRemoved)), 0)
 
     # -- permission -------------------------------------------------------------------------------------------------------------
 
@@ -268,7 +297,7 @@ class Facts:
 
     def by_operator(self, each: MessageFacts) -> bool:
         """Return whether an operator decided about this message."""
-        return bool({each.stream, str(each.msgid)} & (self.run.resends | self.run.given_up))
+        return bool({each.stream, str(each.msgid)} & (self.run.resends | self.run.given_up | self.run.vouched))
 
     @cached_property
     def operations(self) -> Counter[int]:
@@ -276,5 +305,5 @@ class Facts:
         return Counter(number for recorded in self.log if (number := getattr(recorded.event, "operation", 0)))
 
 
-ASKING = frozenset({"roomSendText", "login", "macLogin", "webLogin", "logout", "stop"})
+ASKING = SENDING | {"login", "macLogin", "webLogin", "loginCode", "logout", "stop", "msgCancel"}
 """The interfaces whose txcode is used up."""

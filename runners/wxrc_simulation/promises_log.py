@@ -115,7 +115,7 @@ def _fenced_for(facts: Facts, recorded: Recorded, author: str) -> str:
     if kind != "message" or isinstance(event, OperationAccepted):
         return ""
     msgid = facts.streams[recorded.stream][0].position
-    if facts.by_operator(facts.messages[msgid]) and isinstance(event, message.MessageRequeued | message.MessageFailed):
+    if facts.by_operator(facts.messages[msgid]) and bool(getattr(event, "by", "")):
         return ""  # an operator's word
     if isinstance(event, message.MessageInDoubt) and "an operator has looked" in event.detail:
         return ""  # the same, about a message of which an earlier attempt may have arrived

@@ -5,11 +5,13 @@ told of the end).
 from collections import defaultdict
 from collections.abc import Iterator
 
-from wxrc_core import delivery, message
+from wxrc_core import bot, delivery, message
 from wxrc_core.delivery import DeliveryAnswered, DeliveryDue
+from wxrc_core.log import event_as
 from wxrc_core.operation import OperationAccepted
+from wxrc_simulation.contents import SENDING
 from wxrc_simulation.histories import Asked, violations
-from wxrc_simulation.promises_facts import Facts, is_end, wire_status
+from wxrc_simulation.promises_facts import Facts, is_end, label, wire_status
 from wxrc_simulation.records import Call
 from wxrc_simulation.schedule import ODD
 
@@ -35,12 +37,13 @@ def check_1(facts: Facts) -> Iterator[str]:
                 continue
             if not history or history[0].position > call.log_end:
                 yield f"{stream} was answered 0 before it was in the log"
-            elif call.interface == "roomSendText" and call.msgid != history[0].position:
+            elif call.interface in SENDING and call.msgid != history[0].position:
                 yield f"{stream} was answered msgid {call.msgid} and has {history[0].position}"
     for call in facts.run.calls:
-        odd = call.content.rpartition("|")[2]
-        if call.rtcode == ACCEPTED and odd in REFUSED:
-            yield f"call {call.number}: a request that must be refused ({odd}) was answered 0"
+        if call.rtcode == ACCEPTED and call.odd in REFUSED:
+            yield f"call {call.number}: a request that must be refused ({call.odd}) was answered 0"
+        if call.rtcode == ACCEPTED and call.interface == "msgCancel" and call.send_reason != "cancelled":
+            yield f"call {call.number}: a cancelled message was answered with {call.send_status} {call.send_reason}"
     chids = {call.chid for call in facts.run.calls}
     for stream, history in facts.streams.items():
         first = history[0].event
@@ -55,7 +58,7 @@ def check_1(facts: Facts) -> Iterator[str]:
         asked = [call for call in facts.calls.get(stream, ()) if call.invoked <= facts.durable_at(history[0].position)]
         if not isinstance(first, message.MessageQueued) or first.chid not in chids:
             continue
-        if not any(call.text == first.text and call.botcode == first.botcode for call in asked):
+        if not any(call.text == label(first) and call.botcode == first.botcode for call in asked):
             yield f"{stream}: what is in the log is not what was asked for"
 
 
@@ -63,7 +66,7 @@ def _answer(call: Call) -> int | str:
     if call.returned is None:
         return "unknown"
     if call.rtcode == ACCEPTED:
-        return call.msgid or 0
+        return (call.msgid or 0) if call.interface in SENDING else 0
     return "reused" if call.rtcode == REUSED else "unknown"
 
 
@@ -75,6 +78,7 @@ def check_2(facts: Facts) -> Iterator[str]:
         for call in calls
     ]
     yield from violations(history)
+    yield from check_digits(facts)
     owners = {call.text: stream for stream, calls in facts.calls.items() for call in calls if call.text}
     arrived: dict[str, set[tuple[int, str]]] = defaultdict(set)
     for arrival in facts.run.arrivals:
@@ -88,6 +92,20 @@ def check_2(facts: Facts) -> Iterator[str]:
             yield f"operation {position} was carried out {times} times"
 
 
+def check_digits(facts: Facts) -> Iterator[str]:
+    """Check that clients are handed only digits that were asked for, and each request's once (part of promise 2)."""
+    asked = {(call.botcode, call.content.split("|")[-2]) for call in facts.run.calls if call.interface == "loginCode"}
+    handed = [(each.botcode, each.digits) for each in facts.run.digits]
+    for botcode, digits in handed:
+        if (botcode, digits) not in asked:
+            yield f"the client of {botcode} was handed digits that nobody had asked to hand over"
+    for botcode, history in facts.bots.items():
+        submitted = sum(isinstance(recorded.event, bot.DigitsSubmitted) for recorded in history)
+        count = sum(each == botcode for each, _ in handed)
+        if count > submitted:
+            yield f"digits were handed to the client of {botcode} {count} times and submitted {submitted} times"
+
+
 def check_20(facts: Facts) -> Iterator[str]:
     """Check that an end that counts as answered was in the answer of a request that may have made the message, and of no second place."""
     for stream, history in facts.streams.items():
@@ -98,8 +116,9 @@ def check_20(facts: Facts) -> Iterator[str]:
         if not is_end(cause.event) or not cause.stream.startswith("message/"):
             yield f"{stream} is called answered, and {cause.position} is no message's end"
             continue
-        told = facts.streams[cause.stream][0].position, *wire_status(cause.event)
-        calls = [call for call in facts.calls.get(cause.stream, ()) if call.interface == "roomSendText"]
+        made = facts.streams[cause.stream][0]
+        told = made.position, *wire_status(cause.event, event_as(message.MessageQueued, made))
+        calls = [call for call in facts.calls.get(cause.stream, ()) if call.interface in SENDING]
         if not any(_told(facts, call, told, history[0].position) for call in calls):
             yield f"{stream} is called answered, and no request got {told} as its answer"
         if any(isinstance(recorded.event, DeliveryDue) for recorded in history):

@@ -44,12 +44,13 @@ def _wants_all(facts: Facts, botcode: str, at: int) -> bool:
     for stream, history in facts.streams.items():
         if stream.startswith("channel/"):
             grants = [
-                (each.position, each.event.inbound)
+                (each, each.event.inbound if isinstance(each.event, channel.BotGranted) else "nothing")
                 for each in history
-                if isinstance(each.event, channel.BotGranted) and each.event.botcode == botcode
+                if isinstance(each.event, channel.ChannelRemoved)
+                or (isinstance(each.event, channel.BotGranted | channel.BotRevoked) and each.event.botcode == botcode)
             ]
-            before = [inbound for position, inbound in grants if facts.durable_at(position) <= at]
-            after = [inbound for position, inbound in grants if facts.durable_at(position) > at]
+            before = [inbound for each, inbound in grants if facts.durable_at(each.position) <= at]
+            after = [inbound for each, inbound in grants if facts.durable_at(each.position) > at]
             found = found or (bool(before) and set(before[-1:] + after) == {"all"})
     return found
 
@@ -76,6 +77,8 @@ def check_15(facts: Facts) -> Iterator[str]:
             yield f"message {msgid} is still attempted"
         elif each.state == "queued" and able(facts.bots[queued.botcode]):
             yield f"message {msgid} is still queued although its bot can send"
+        elif each.state == "queued" and facts.removed_at(queued.chid):
+            yield f"message {msgid} is still queued although its channel was removed"
         elif each.state == "queued" and queued.expires_at is not None and not stepped:
             over = facts.durable_at(msgid) + queued.expires_at - queued.at
             if over + KNOWN_LATE_MS < run.ended_at:
@@ -84,7 +87,9 @@ def check_15(facts: Facts) -> Iterator[str]:
     for botcode, history in facts.bots.items():
         yield from _left(botcode, history)
     for recorded in facts.log:
-        if isinstance(recorded.event, OperationAccepted) and not facts.operations[recorded.position]:
+        if not isinstance(recorded.event, OperationAccepted) or recorded.event.kind == "cancel":
+            continue  # whoever accepts a cancellation does it at once: its answer says so
+        if not facts.operations[recorded.position]:
             yield f"operation {recorded.position} ({recorded.event.kind}) was never carried out"
 
 

@@ -5,8 +5,10 @@ from collections.abc import Iterator
 
 from wxrc_core import bot, message, pace
 from wxrc_core.log import Recorded, event_as
-from wxrc_core.puppet import Accepted, NotConnected, NotSent, RoomMissing
-from wxrc_simulation.promises_facts import FINAL, Facts, MessageFacts
+from wxrc_core.puppet import Accepted, NotConnected, NotSent, RoomMissing, UserMissing, conversation
+from wxrc_simulation import pictures
+from wxrc_simulation.promises_facts import FINAL, Facts, MessageFacts, label
+from wxrc_simulation.promises_peers import Known, right_peer, there_all_the_time
 from wxrc_simulation.records import HandOver
 
 # -- 5, 6 -----------------------------------------------------------------------------------------------------------------------
@@ -21,15 +23,11 @@ def check_5(facts: Facts) -> Iterator[str]:
         for hand_over in hand_overs:
             if claim is None or claim.position > hand_over.log_end:
                 yield f"message {msgid} was handed over before its attempt {attempt} was durable"
-            elif (event_as(message.MessageAttempted, claim).room_id, facts.messages[msgid].queued.text) != (
-                hand_over.room_id,
-                hand_over.text,
-            ):
-                yield f"message {msgid} was handed over with another text or to another room than was claimed"
-
-
-def _room_id(claim: Recorded) -> str:
-    return event_as(message.MessageAttempted, claim).room_id
+                continue
+            attempted = event_as(message.MessageAttempted, claim)
+            meant = (attempted.room_id, attempted.user_id, label(facts.messages[msgid].queued))
+            if meant != (hand_over.room_id, hand_over.user_id, hand_over.text):
+                yield f"message {msgid} was handed over with another content or to another conversation than was claimed"
 
 
 def check_6(facts: Facts) -> Iterator[str]:
@@ -50,7 +48,7 @@ def check_6(facts: Facts) -> Iterator[str]:
                     yield f"message {msgid} was sent again out of doubt, and nobody had allowed it"
             elif (msgid, attempt) in facts.handed:
                 said = facts.outcomes.get((msgid, attempt))
-                if not isinstance(said, NotSent | NotConnected | RoomMissing):
+                if not isinstance(said, NotSent | NotConnected | RoomMissing | UserMissing):
                     yield f"message {msgid} went back to the queue, and attempt {attempt} had not failed for certain"
                 elif event.held == isinstance(said, NotSent):
                     yield f"message {msgid}: attempt {attempt} was counted wrongly after {said.__class__.__name__}"
@@ -61,7 +59,8 @@ def check_6(facts: Facts) -> Iterator[str]:
         tries = sum(
             1
             for (number, tried), _ in facts.handed.items()
-            if number == msgid and not isinstance(facts.outcomes.get((number, tried)), NotConnected | RoomMissing)
+            if number == msgid
+            and not isinstance(facts.outcomes.get((number, tried)), NotConnected | RoomMissing | UserMissing)
         )
         if tries > message.MAX_ATTEMPTS and not facts.by_operator(each):
             yield f"message {msgid} was handed over {tries} times"
@@ -78,15 +77,22 @@ def _late_hand_over(facts: Facts, each: MessageFacts, claim: Recorded) -> Iterat
 
 
 def check_7(facts: Facts) -> Iterator[str]:
-    """Check that `sent` stands on a receipt that WeChat gave for this message, and that nothing that arrived is called not sent."""
+    """Check that `sent` stands on a receipt that WeChat gave for this message, or on an operator's word about a doubt, and that
+    nothing that arrived is called not sent.
+    """
     for msgid, each in facts.messages.items():
         if facts.arrivals.get(msgid) and each.state in FINAL - {"sent"} and not facts.by_operator(each):
             yield f"message {msgid} is called {each.state} and has arrived"
         for recorded in each.history:
             event = recorded.event
+            if isinstance(event, message.MessageFailed) and event.reason == "no_file":
+                yield from _there(facts, each)
             if not isinstance(event, message.MessageSent):
                 continue
-            if facts.run.receipts.get(event.receipt) != msgid:
+            if event.by and not event.receipt and each.stream in facts.run.vouched:
+                if each.state_at(recorded.position - 1) != "in_doubt":
+                    yield f"message {msgid} is called sent by an operator and was not in doubt"
+            elif facts.run.receipts.get(event.receipt) != msgid:
                 yield f"message {msgid} is called sent on '{event.receipt}', which is no receipt for it"
             elif not any(
                 arrival.at <= facts.durable_at(recorded.position) for arrival in facts.arrivals.get(msgid, ())
@@ -95,6 +101,13 @@ def check_7(facts: Facts) -> Iterator[str]:
             said = facts.outcomes.get((msgid, event.attempt))
             if isinstance(said, Accepted) and said.receipt == event.receipt and said.mention != event.mention:
                 yield f"message {msgid}: its mention is called {event.mention} and was {said.mention}"
+
+
+def _there(facts: Facts, each: MessageFacts) -> Iterator[str]:
+    """Check that no image is called missing that was there, and that nothing kept from being fetched."""
+    troubled = any(fault.kind in ("image server fails", "image slow") for fault in facts.run.faults)
+    if pictures.is_there(label(each.queued)) and not troubled:
+        yield f"message {each.msgid}: its image is called missing, and was there all the time"
 
 
 # -- 9 --------------------------------------------------------------------------------------------------------------------------
@@ -119,14 +132,14 @@ def check_9(facts: Facts) -> Iterator[str]:
             if isinstance(recorded.event, message.MessageRoomNotFound):
                 yield from _not_found(facts, each, recorded)
         for arrival in facts.arrivals.get(msgid, ()):
-            yield from _right_room(facts, each, arrival.wxid, arrival.room_id)
+            yield from right_peer(facts.run, each.msgid, each.queued, arrival)
 
 
 def _not_found(facts: Facts, each: MessageFacts, recorded: Recorded) -> Iterator[str]:
     queued = each.queued
     attempt = each.history[-2].event
     said = facts.outcomes.get((each.msgid, attempt.attempt)) if isinstance(attempt, message.MessageAttempted) else None
-    if isinstance(attempt, message.MessageAttempted) and not isinstance(said, RoomMissing):
+    if isinstance(attempt, message.MessageAttempted) and not isinstance(said, RoomMissing | UserMissing):
         yield f"message {each.msgid}: its room is called missing, and the client did not say so"
     since: Recorded | None = None
     complete = False
@@ -135,7 +148,7 @@ def _not_found(facts: Facts, each: MessageFacts, recorded: Recorded) -> Iterator
             since, complete = one, complete and since is not None
         elif isinstance(one.event, _DOWN):
             since, complete = None, False
-        elif isinstance(one.event, bot.RoomsChanged):
+        elif isinstance(one.event, bot.ContactsChanged if message.is_to_person(queued) else bot.RoomsChanged):
             complete = one.event.complete
     if since is None or not complete:
         yield f"message {each.msgid}: its room was called missing while the list was not known to be complete"
@@ -143,45 +156,12 @@ def _not_found(facts: Facts, each: MessageFacts, recorded: Recorded) -> Iterator
     assert isinstance(since.event, _UP)
     wxid = since.event.wxid
     begin = facts.durable_at(since.position) - TELLING_MS
-    if _there_all_the_time(facts, wxid, queued, begin, facts.durable_at(recorded.position)):
+    if there_all_the_time(facts.run, wxid, queued, begin, facts.durable_at(recorded.position)):
         yield f"message {each.msgid}: its room was called missing, and was there all the time"
 
 
 TELLING_MS = 60_000
 """How long what happens in WeChat may be on its way to the gateway (ms)."""
-
-
-def _there_all_the_time(facts: Facts, wxid: str, queued: message.MessageQueued, begin: int, end: int) -> bool:
-    """Return whether WeChat had a room of this id or name without a break."""
-    there: dict[str, str] = {}
-    always = False
-    began = False
-    for fact in sorted(facts.run.rooms, key=lambda fact: fact.at):
-        if fact.wxid != wxid or fact.at > end:
-            continue
-        if fact.at > begin and not began:
-            began, always = True, _named(there, queued)
-        if fact.topic is None:
-            there.pop(fact.room_id, None)
-        else:
-            there[fact.room_id] = fact.topic
-        always = always and _named(there, queued)
-    return always if began else _named(there, queued)
-
-
-def _named(rooms: dict[str, str], queued: message.MessageQueued) -> bool:
-    return queued.room_id in rooms if queued.room_id else queued.room_topic in rooms.values()
-
-
-def _right_room(facts: Facts, each: MessageFacts, wxid: str, room_id: str) -> Iterator[str]:
-    queued = each.queued
-    if queued.room_id:
-        if queued.room_id != room_id:
-            yield f"message {each.msgid} was for room {queued.room_id} and arrived in {room_id}"
-    elif not any(
-        (fact.wxid, fact.room_id, fact.topic) == (wxid, room_id, queued.room_topic) for fact in facts.run.rooms
-    ):
-        yield f"message {each.msgid} was for '{queued.room_topic}' and arrived in {room_id}, which was never called so"
 
 
 # -- 10 -------------------------------------------------------------------------------------------------------------------------
@@ -200,10 +180,10 @@ def check_10(facts: Facts) -> Iterator[str]:
         known = facts.bot_events(botcode, facts.seen(claim.position))
         if not able(known):
             yield f"attempt {attempt} of message {msgid} was claimed although its bot was known not to be able to send"
-        rooms = _rooms(known)
+        lists = Known(known)
         for older in by_bot[botcode]:
-            if older.msgid < msgid and _goes_before(facts, older, claim, rooms):
-                yield f"message {msgid} was claimed for room {_room_id(claim)} before message {older.msgid}, which was accepted earlier"
+            if older.msgid < msgid and _goes_before(facts, older, claim, lists):
+                yield f"message {msgid} was claimed before message {older.msgid} for the same conversation, which was accepted earlier"
     for hand_over in facts.run.handed:
         yield from _fit(facts, hand_over)
 
@@ -219,29 +199,12 @@ def able(known: list[Recorded]) -> bool:
     return found
 
 
-def _rooms(known: list[Recorded]) -> dict[str, str]:
-    """Return the rooms that have been reported, by id: of the account that is logged in."""
-    rooms: dict[str, str] = {}
-    wxid = ""
-    for recorded in known:
-        event = recorded.event
-        if isinstance(event, _UP):
-            if event.wxid != wxid:
-                rooms = {}
-            wxid = event.wxid
-        elif isinstance(event, bot.RoomsChanged):
-            rooms.update({room.id: room.topic for room in event.joined})
-            for room_id in event.left:
-                rooms.pop(room_id, None)
-    return rooms
-
-
-def _goes_before(facts: Facts, older: MessageFacts, claim: Recorded, rooms: dict[str, str]) -> bool:
-    """Return whether an older message of the same bot waited for this room when the claim was made, as far as its maker could know."""
+def _goes_before(facts: Facts, older: MessageFacts, claim: Recorded, lists: Known) -> bool:
+    """Return whether an older message of the bot waited for this conversation when the claim was made, as far as its maker knew."""
     seen = min(facts.seen(claim.position), claim.position - 1)
     if older.state_at(seen) != "queued" or older.state_at(claim.position) != "queued":
         return False
-    queued, room_id = older.queued, _room_id(claim)
+    queued = older.queued
     if queued.expires_at is not None and claim.event.at >= queued.expires_at:
         return False
     account = _account(facts, older)
@@ -249,9 +212,8 @@ def _goes_before(facts: Facts, older: MessageFacts, claim: Recorded, rooms: dict
     now = [recorded.event.wxid for recorded in known if isinstance(recorded.event, _UP)]
     if account and now and now[-1] != account:
         return False  # it will be told that it cannot be sent
-    if queued.room_id:
-        return bool(queued.room_id == room_id)
-    return [each for each, topic in rooms.items() if topic == queued.room_topic] == [room_id]
+    attempted = event_as(message.MessageAttempted, claim)
+    return lists.meant(queued) == [conversation(attempted.room_id, attempted.user_id)]
 
 
 def _account(facts: Facts, each: MessageFacts) -> str:
@@ -293,12 +255,15 @@ def check_11(facts: Facts) -> Iterator[str]:
         earlier = sends[hand_over.botcode]
         free_at = 0
         for before in reversed(earlier):
-            gap = limits.room_gap_ms if before.room_id == hand_over.room_id else limits.switch_gap_ms
-            if before is earlier[-1] or before.room_id == hand_over.room_id:
+            same = (before.room_id, before.user_id) == (hand_over.room_id, hand_over.user_id)
+            gap = limits.room_gap_ms if same else limits.switch_gap_ms
+            if before is earlier[-1] or same:
                 free_at = max(free_at, before.at + gap)
         if len(earlier) >= limits.per_minute:
             free_at = max(free_at, earlier[-limits.per_minute].at + 60_000)
         if hand_over.at + LEEWAY_MS < free_at:
             yield f"message {hand_over.msgid} was handed over {free_at - hand_over.at} ms before the pace allows it"
-        if not isinstance(facts.outcomes.get((hand_over.msgid, hand_over.attempt)), NotConnected | RoomMissing):
+        if not isinstance(
+            facts.outcomes.get((hand_over.msgid, hand_over.attempt)), NotConnected | RoomMissing | UserMissing
+        ):
             earlier.append(hand_over)

@@ -14,6 +14,7 @@ from wxrc_core.puppet import (
     Outgoing,
     Rejected,
     Report,
+    ReportContacts,
     ReportDigitsWanted,
     ReportLinkLost,
     ReportLoggedIn,
@@ -26,12 +27,13 @@ from wxrc_core.puppet import (
     RoomMissing,
     SendOutcome,
     Unconfirmed,
+    UserMissing,
 )
 from wxrc_puppet.port import PuppetContext, PuppetError, ReportTo
 from wxrc_simulation.chance import Chance
 from wxrc_simulation.loop import PROCESS, VirtualLoop
-from wxrc_simulation.records import HandOver, Heard, Run, Said
-from wxrc_simulation.wechat import Account, Phone, WeChat
+from wxrc_simulation.records import DigitsFact, HandOver, Heard, Run, Said
+from wxrc_simulation.wechat import Account, Phone, WeChat, label
 
 QR_LIFETIME_S = 20.0
 QR_CODES = 3
@@ -40,7 +42,9 @@ QR_CODES = 3
 class SimulatedClient:
     """One client. It lives in the process of the gateway that runs it, and dies with it; what it handed to WeChat does not."""
 
-    capabilities: ClassVar[Capabilities] = Capabilities(login_kinds=("web", "mac"), pace="none")
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        login_kinds=("web", "mac"), content=frozenset({"text", "app", "image"}), contacts=True, pace="none"
+    )
 
     def __init__(
         self,
@@ -58,6 +62,8 @@ class SimulatedClient:
         self._news: deque[str] = deque()
         self._wake = anyio.Event()
         self._failed = False
+        self._submitted = anyio.Event()
+        self._entered = ""
         self._echoes: deque[ReportReceipt] = deque()
         process = PROCESS.get()
         self._replica = process.name if process is not None else ""
@@ -94,8 +100,11 @@ class SimulatedClient:
         if chance.strikes("rooms incomplete"):
             some = self._wechat.room_list(account)[:1]
             await report(ReportRooms(at=now(), rooms=some, complete=False))
+            few = self._wechat.contact_list(account)[:1]
+            await report(ReportContacts(at=now(), contacts=few, complete=False))
             await anyio.sleep(chance.seconds(0.1, 3.0))
         await report(ReportRooms(at=now(), rooms=self._wechat.room_list(account), complete=True))
+        await report(ReportContacts(at=now(), contacts=self._wechat.contact_list(account), complete=True))
         await self._tell_inbox(account, report)
         drops_after = chance.seconds(0.05, 12.0) if chance.strikes("link drops") else None
         with anyio.move_on_after(drops_after):
@@ -121,6 +130,8 @@ class SimulatedClient:
                     raise PuppetError("the connection broke")
                 if what == "rooms":
                     await report(ReportRooms(at=now(), rooms=self._wechat.room_list(account), complete=True))
+                if what == "contacts":
+                    await report(ReportContacts(at=now(), contacts=self._wechat.contact_list(account), complete=True))
                 if chance.strikes("nonsense report"):
                     await report(self._nonsense())
                 if chance.strikes("client raises"):
@@ -154,9 +165,8 @@ class SimulatedClient:
                 continue
             await anyio.sleep(chance.seconds(0.2, 3.0))
             await report(ReportScanned(at=now()))
-            if chance.strikes("digits wanted"):
-                await report(ReportDigitsWanted(at=now()))
-                await anyio.sleep(chance.seconds(0.2, 2.0))
+            if chance.strikes("digits wanted") and not await self._digits(report):
+                continue
             await anyio.sleep(chance.seconds(0.1, 1.0))
             if chance.strikes("login refused"):
                 break
@@ -166,6 +176,23 @@ class SimulatedClient:
             return account
         await report(ReportLoginFailed(at=now(), reason="nobody confirmed"))
         return None
+
+    async def _digits(self, report: ReportTo) -> bool:
+        """Show digits on the phone, and wait until they are handed over; return whether they were right, after three tries."""
+        chance, now, phone = self._chance, self._context.clock, self._phone
+        right = f"{chance.random.randrange(1_000_000):06}"
+        try:
+            for number in range(3):
+                self._submitted = anyio.Event()
+                await report(ReportDigitsWanted(at=now(), wrong=number > 0))
+                self._wechat.show_digits(phone, right)
+                with anyio.move_on_after(12.0):
+                    await self._submitted.wait()
+                if self._entered == right:
+                    return True
+        finally:
+            self._wechat.show_digits(phone, "")
+        return False
 
     async def _tell_inbox(self, account: Account, report: ReportTo) -> None:
         """Report what people wrote; the cursor moves only when that is durable (invariant 14)."""
@@ -197,10 +224,11 @@ class SimulatedClient:
                 message.room_id,
                 message.msgid,
                 message.attempt,
-                message.text,
+                label(message),
                 process=self._replica,
                 log_end=self._log_end(),
                 wall=self._context.clock(),
+                user_id=message.user_id,
             )
         )
         outcome = await self._send(message)
@@ -216,8 +244,10 @@ class SimulatedClient:
         if chance.strikes("refused for now"):
             await anyio.sleep(chance.seconds(0.0, 8.0))
             return NotSent("WeChat could not be reached", retry=True)
-        if message.room_id not in account.rooms:
+        if message.room_id and message.room_id not in account.rooms:
             return RoomMissing("the bot is not in this room")
+        if message.user_id and message.user_id not in account.people:
+            return UserMissing("the account knows no such person")
         if chance.strikes("refused"):
             return NotSent("refused before sending")
         if chance.strikes("rejected"):
@@ -264,6 +294,11 @@ class SimulatedClient:
 
     async def submit_digits(self, digits: str) -> None:
         """See `Puppet.submit_digits`."""
+        self._run.digits.append(
+            DigitsFact(self._wechat.now, self._replica, self._context.botcode, digits, self._phone.digits)
+        )
+        self._entered = digits
+        self._submitted.set()
 
     async def sign_out(self) -> None:
         """See `Puppet.sign_out`."""

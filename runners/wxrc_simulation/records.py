@@ -15,7 +15,7 @@ from wxrc_core.world import World
 
 @frozen
 class HandOver:
-    """A replica called a puppet's `send`.
+    """A replica called a puppet's `send`. `text` is what tells contents apart: the text, a card's title, or the URL of an image's bytes.
 
     `process`: which run of the replica; `log_end`: where the shared log ended; `wall`: the replica's wall clock (epoch ms).
     """
@@ -31,6 +31,7 @@ class HandOver:
     process: str = ""
     log_end: int = 0
     wall: int = 0
+    user_id: str = ""
 
 
 @frozen
@@ -45,7 +46,7 @@ class Said:
 
 @frozen
 class Arrival:
-    """A message really reached a room."""
+    """A message really reached a room or a person; `text` as in `HandOver`."""
 
     at: int
     wxid: str
@@ -54,6 +55,28 @@ class Arrival:
     attempt: int
     text: str
     receipt: str
+    user_id: str = ""
+
+
+@frozen
+class PersonFact:
+    """A person's nickname and remark from then on; None = the account can no longer write to them."""
+
+    at: int
+    wxid: str
+    user_id: str
+    names: tuple[str, str] | None
+
+
+@frozen
+class DigitsFact:
+    """A client was handed digits during login: which process's, for which bot, and what the phone showed then."""
+
+    at: int
+    process: str
+    botcode: str
+    digits: str
+    shown: str
 
 
 @frozen
@@ -109,6 +132,8 @@ class Received:
         acknowledged: The receiver acknowledged it, and the answer was sent.
         status: The HTTP status of the answer; 0 = none was given.
         log_end: Where the shared log ended when it arrived.
+        signers: The KEY and the webhook secrets that signed it.
+        format: How it was written: `form`, `json` or `bracket`, in which all values are texts.
     """
 
     at: int
@@ -120,6 +145,8 @@ class Received:
     acknowledged: bool
     status: int
     log_end: int = 0
+    signers: tuple[str, ...] = ()
+    format: str = "form"
 
 
 @frozen
@@ -145,8 +172,11 @@ class Call:
         gone: The client went away before the answer.
         gone_at: When.
         given: The replica gave this answer, whether it arrived or not.
-        text: The text that is to be sent; empty = it is no message.
+        text: What is to be sent, as in `HandOver`; empty = it is no message.
         log_end: Where the shared log ended when the replica gave the answer.
+        given_at: When it gave it.
+        key: The KEY that signed it.
+        known: Up to where the replica had folded the log, for certain, when the request reached it.
     """
 
     number: int
@@ -169,6 +199,14 @@ class Call:
     given: bool = False
     text: str = ""
     log_end: int = 0
+    given_at: int = 0
+    key: str = ""
+    known: int = 0
+
+    @property
+    def odd(self) -> str:
+        """What makes it a request that must be refused; empty = nothing."""
+        return self.content.rpartition("|")[2]
 
 
 @frozen
@@ -224,6 +262,9 @@ class Run:
         arrivals: What reached rooms.
         receipts: The msgid that each receipt was given for.
         rooms: Changes of rooms.
+        people: Changes of contacts.
+        digits: Digits that clients were handed.
+        digits_shown: Digits that phones showed, by botcode.
         logins: Changes of accounts.
         spoken: What people wrote.
         heard: What was reported of it.
@@ -231,6 +272,7 @@ class Run:
         calls: Requests of clients.
         resends: Numbers of the messages that an operator had sent again, by stream or msgid.
         given_up: Streams of messages in doubt that an operator said had failed.
+        vouched: Streams of messages in doubt that an operator said had arrived.
         cancelled: Streams of messages that an operator tried to cancel.
         channels: Callback URLs.
         grants: Grants.
@@ -247,6 +289,8 @@ class Run:
         store: The shared store.
         log_lines: What the gateway logged.
         secrets: KEYs and webhook secrets, which no log line may have.
+        operators: The names of those who changed something.
+        made: The KEY or webhook secret that each operator made who is named so in the log; those of the set-up by channel and kind.
         escaped: Exceptions that came out of a gateway.
         trace: What happened, in order.
         quiet: It came to rest after the faults were over.
@@ -261,6 +305,9 @@ class Run:
     arrivals: list[Arrival] = field(factory=list)
     receipts: dict[str, int] = field(factory=dict)
     rooms: list[RoomFact] = field(factory=list)
+    people: list[PersonFact] = field(factory=list)
+    digits: list[DigitsFact] = field(factory=list)
+    digits_shown: list[tuple[str, str]] = field(factory=list)
     logins: list[LoginFact] = field(factory=list)
     spoken: list[Spoken] = field(factory=list)
     heard: list[Heard] = field(factory=list)
@@ -268,6 +315,7 @@ class Run:
     calls: list[Call] = field(factory=list)
     resends: set[str] = field(factory=set)
     given_up: set[str] = field(factory=set)
+    vouched: set[str] = field(factory=set)
     cancelled: set[str] = field(factory=set)
     channels: list[ChannelFact] = field(factory=list)
     grants: list[GrantFact] = field(factory=list)
@@ -284,6 +332,8 @@ class Run:
     store: Any = None
     log_lines: list[str] = field(factory=list)
     secrets: list[str] = field(factory=list)
+    made: dict[str, str] = field(factory=dict)
+    operators: set[str] = field(factory=set)
     escaped: list[str] = field(factory=list)
     trace: list[str] = field(factory=list)
     quiet: bool = False

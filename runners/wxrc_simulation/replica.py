@@ -16,10 +16,10 @@ from wxrc_simulation.loop import Process, VirtualLoop
 from wxrc_simulation.network import Network
 from wxrc_simulation.puppet import SimulatedClient
 from wxrc_simulation.records import Run
-from wxrc_simulation.store import FaultyStore
+from wxrc_simulation.store import FaultyMedia, FaultyStore
 from wxrc_simulation.wechat import WeChat
 from wxrc_store import MemoryStore
-from wxrc_webhook import WebhookSender
+from wxrc_webhook import FileFetcher, WebhookSender
 
 START = 1_795_500_000_000
 """When every run begins (epoch ms)."""
@@ -128,6 +128,8 @@ class Replica:
             drain_limit_s=5.0,
             probe_every_s=60.0,
             sender=WebhookSender(network=self._network, resolve=self._network.resolve, ssl_context=_TLS),
+            media=FaultyMedia(self._shared.media, chance),
+            fetcher=FileFetcher(network=self._network, resolve=self._network.resolve, ssl_context=_TLS),
         )
         try:
             async with gateway:

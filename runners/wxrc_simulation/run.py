@@ -8,18 +8,21 @@ import traceback
 from random import Random
 from typing import Literal
 
-from wxrc_core import channel as channel_core
 from wxrc_core import message
+from wxrc_core.channel import CallbackFormat
 from wxrc_core.errors import WxrcError
 from wxrc_core.puppet import Capabilities
 from wxrc_gateway import PuppetKind, admin
+from wxrc_gateway.callbacks import Selection
+from wxrc_gateway.doubts import resolve
 from wxrc_simulation.chance import Faults
 from wxrc_simulation.clients import DAY, Clients
+from wxrc_simulation.door import Door
 from wxrc_simulation.loop import VirtualLoop
 from wxrc_simulation.network import Network
 from wxrc_simulation.records import BotFact, ChannelFact, Fault, GrantFact, Run
 from wxrc_simulation.replica import START, Replica
-from wxrc_simulation.schedule import UNLENT, Ask, Happen, Item, Mood, Operate, Schedule, Strike, draw
+from wxrc_simulation.schedule import AT_THE_DOOR, UNLENT, Ask, Happen, Item, Mood, Operate, Schedule, Strike, draw
 from wxrc_simulation.wechat import WeChat
 from wxrc_store import MemoryStore
 
@@ -33,6 +36,9 @@ STAYS_OUT_S = 120.0
 
 LOGINS = 40
 """How often a person logs in a bot that is not."""
+
+FORMATS: tuple[CallbackFormat, ...] = ("form", "json", "bracket")
+"""How callbacks are written, one after the other by seed and channel."""
 
 MOVE_AFTER_S = 700.0
 """After so long an operator sets every callback URL anew, as one does with a receiver that is back."""
@@ -116,7 +122,14 @@ class Stage:
             for number in range(schedule.replicas)
         ]
         self.clients = Clients(self.loop, self.run, self.faults, self.replicas)
+        self.door = Door(schedule, self.run, self.clients, self.network)
+        self.door.restored = not any(
+            isinstance(each, Operate) and each.action in AT_THE_DOOR for each in schedule.items
+        )
         self._hosts = 0
+        self.wechat.read_digits = self._type_digits
+        self.clients.shown = lambda botcode: self.wechat.phones[botcode].digits
+        self._typed = 0
 
     def now(self) -> int:
         """True ms since the run began."""
@@ -162,7 +175,7 @@ class Stage:
         vault, chance = store.vault, Random(f"setting {self.schedule.seed}")  # noqa: S311
         for plan in self.schedule.bots:
             self.wechat.add(plan)
-            can = Capabilities(pace=plan.pace, deduplicates=plan.deduplicates)
+            can = Capabilities(contacts=True, pace=plan.pace, deduplicates=plan.deduplicates)
             kind = PuppetKind(lambda context: None, can)  # type: ignore[arg-type, return-value]
             await admin.add_bot(store, vault, plan.botcode, "simulated", kind, at=START, chance=chance)
             self.run.bots[plan.botcode] = BotFact(
@@ -172,20 +185,28 @@ class Stage:
                 f"wxid_{plan.botcode}",
             )
         await admin.add_bot(store, vault, UNLENT, "simulated", kind, at=START, chance=chance)
-        for channel in self.schedule.channels:
+        for number, channel in enumerate(self.schedule.channels):
+            form = FORMATS[(self.schedule.seed + number) % len(FORMATS)]
             url = self._host(channel.chid) if channel.callback else ""
             made = await admin.add_channel(
-                store, vault, channel.chid, at=START, callback_url=url, allow_private=True, chance=chance
+                store,
+                vault,
+                channel.chid,
+                at=START,
+                callback_url=url,
+                callback_format=form,
+                allow_private=True,
+                chance=chance,
             )
             receiver = self.network.receivers.get(channel.chid)
             if receiver is not None:
-                receiver.key, receiver.webhook_secret = made.key, made.webhook_secret
+                receiver.keys, receiver.webhook_secrets = [made.key], [made.webhook_secret]
+            self.run.made |= {f"{channel.chid} key": made.key, f"{channel.chid} secret": made.webhook_secret}
             self.clients.keys[channel.chid] = made.key
             self.run.secrets += [made.key, made.webhook_secret]
             self.run.channels.append(ChannelFact(0, channel.chid, url, 0))
             for botcode, on_doubt, inbound in channel.grants:
-                granted = channel_core.BotGranted(at=START, botcode=botcode, on_doubt=on_doubt, inbound=inbound)  # type: ignore[arg-type]
-                await admin.grant_bot(store, channel.chid, granted)
+                await admin.grant_bot(store, channel.chid, botcode, at=START, on_doubt=on_doubt, inbound=inbound)  # type: ignore[arg-type]
                 self.run.grants.append(GrantFact(0, channel.chid, botcode, on_doubt, inbound, 0))  # type: ignore[arg-type]
         self._appended(1, len(store._data.log))
 
@@ -214,6 +235,14 @@ class Stage:
                 self._strike(item)
             case Operate():
                 self.loop.spawn(self._operate(item))
+
+    def _type_digits(self, botcode: str, digits: str) -> None:
+        """A person reads digits off a phone and has the business system hand them over, mistyped sometimes."""
+        self._typed += 1
+        chance = self.faults.at(f"digits {self._typed}")
+        typed = f"{(int(digits) + 1) % 1_000_000:06}" if chance.strikes("wrong digits") else digits
+        item = Ask(self.now(), self._holder(botcode), botcode, "loginCode", f"digits{self._typed}", typed)
+        self.loop.outside(chance.seconds(0.2, 3.0), lambda: self.loop.spawn(self.clients.ask(item)))
 
     def _cheer_up(self, chid: str, how: str) -> None:
         receiver = self.network.receivers[chid]
@@ -269,10 +298,18 @@ class Stage:
                 self.run.channels.append(ChannelFact(at, item.chid, url, None))
                 await gateway.move_callback(item.chid, url, allow_private=True)
                 self.run.channels[number] = ChannelFact(at, item.chid, url, self.now())
+            elif item.action in AT_THE_DOOR:
+                await self.door.change(item, gateway)
+            elif item.action == "restore":
+                await self.door.restore(gateway)
             elif item.action == "channel":
                 await gateway.add_channel(f"new{item.value}")
             elif item.action == "bot":
                 await gateway.add_bot(f"spare{item.value}", "simulated")
+            elif item.action == "retry":
+                await gateway.callbacks.retry(item.chid)
+            elif item.action == "replay":
+                await gateway.callbacks.replay(Selection(chid=item.chid), delivered=int(item.value) % 3 > 0)
             elif item.action == "cancel":
                 stream = message.stream_name(item.chid, DAY, item.txcode)
                 self.run.cancelled.add(stream)
@@ -280,14 +317,15 @@ class Stage:
             elif item.action == "resend":
                 for stream in list(gateway.world.doubts)[:1]:
                     self.run.resends.add(stream)
-                    await gateway.execute(stream, message.Resend(at=gateway.clock()))
+                    await resolve(gateway, gateway.world.doubts[stream][0], "resend", by="ops")
             elif item.action == "fail":
                 for stream in list(gateway.world.doubts)[:1]:
-                    word = message.Fail(
-                        at=gateway.clock(), reason="failed", detail="an operator has looked: it did not arrive"
-                    )
                     self.run.given_up.add(stream)
-                    await gateway.execute(stream, word)
+                    await resolve(gateway, gateway.world.doubts[stream][0], "failed", by="ops")
+            elif item.action == "confirm":
+                for stream in list(gateway.world.doubts)[:1]:
+                    self.run.vouched.add(stream)
+                    await resolve(gateway, gateway.world.doubts[stream][0], "sent", by="ops")
         except WxrcError as error:
             self.run.trace.append(f"{self.now()} operator: {type(error).__name__}")
 
@@ -315,6 +353,9 @@ class Stage:
         while self.loop.time() - began < REST_S:
             await asyncio.sleep(2)
             if not all(each.serving for each in self.replicas) or self.clients.asking:
+                continue
+            if not self.door.restored:
+                await self._operate(Operate(0, "restore", value="0"))
                 continue
             bots = [botcode for botcode in self.wechat.phones if not self._ready(botcode)]
             if bots and not stays_out and rounds < LOGINS:

@@ -12,70 +12,15 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from wxrc_simulation import contents
+from wxrc_simulation.kinds import AT_THE_DOOR as AT_THE_DOOR
+from wxrc_simulation.kinds import MOODS as MOODS
+from wxrc_simulation.kinds import RATES as RATES
+from wxrc_simulation.kinds import STRIKES as STRIKES
+from wxrc_simulation.kinds import TOPICS as TOPICS
+
 UNLENT = "unlent"
 """A bot that no channel may use."""
-
-TOPICS = ("客服一群", "客服二群", "Ops 🚨", "老板群")
-
-RATES: dict[str, float] = {
-    # per try of a request
-    "request lost": 0.2,
-    "answer lost": 0.3,
-    # per append, read and call of the vault, of each replica
-    "append refused": 0.05,
-    "append unknown": 0.05,
-    "append slow": 0.05,
-    "read fails": 0.03,
-    "read slow": 0.05,
-    "vault fails": 0.1,
-    "heartbeat fails": 0.2,
-    "follower lags": 0.1,
-    # per run of a client
-    "client cannot start": 0.3,
-    "client raises": 0.2,
-    "login refused": 0.2,
-    "digits wanted": 0.3,
-    "not scanned": 0.3,
-    "another account": 0.3,
-    "rooms come late": 0.5,
-    "rooms incomplete": 0.3,
-    "nonsense report": 0.2,
-    "link drops": 0.4,
-    # per hand-over
-    "not connected": 0.2,
-    "refused for now": 0.3,
-    "refused": 0.1,
-    "rejected": 0.1,
-    "lost on the way": 0.15,
-    "no answer": 0.2,
-    "hangs": 0.1,
-    "no receipt": 0.15,
-    "nonsense outcome": 0.15,
-    "raises": 0.15,
-    "late receipt": 0.8,
-    # per inbound message
-    "told twice": 0.5,
-}
-"""Every kind of fault that strikes by chance, and how likely it is where it is worst."""
-
-MOODS = (
-    "slow",
-    "error",
-    "refuses",
-    "garbage",
-    "unacknowledged",
-    "retry later",
-    "drip",
-    "gone",
-    "closes",
-    "redirect",
-    "silent",
-)
-"""How a receiver may fail."""
-
-
-STRIKES = ("crash", "pause", "step", "cut off", "leave", "stall", "deaf")
-"""What may happen to a replica. `stall`: what it writes next arrives long after its sender was cut off; `deaf`: its heartbeats fail."""
 
 
 class Event(Struct, frozen=True, tag_field="what", array_like=False):
@@ -85,7 +30,11 @@ class Event(Struct, frozen=True, tag_field="what", array_like=False):
 
 
 class Ask(Event, frozen=True, tag="ask"):
-    """A business system asks; `repeats`: again so many ms after it was first sent, also when it was answered."""
+    """A business system asks; `repeats`: again so many ms after it was first sent, also when it was answered.
+
+    `content` is one of `contents.CONTENTS`; `text` is the text, a card's title, or an image's URL; for `msgCancel` the txcode of the
+    message, for `loginCode` the digits. `lifetime` is `expiresIn` (seconds; 0 = for ever).
+    """
 
     chid: str
     botcode: str
@@ -94,6 +43,10 @@ class Ask(Event, frozen=True, tag="ask"):
     text: str = ""
     room_id: str = ""
     room_topic: str = ""
+    user_id: str = ""
+    user_name: str = ""
+    content: str = "text"
+    lifetime: int = 0
     odd: str = ""
     repeats: tuple[int, ...] = ()
     leaves_after: int = 0
@@ -101,7 +54,9 @@ class Ask(Event, frozen=True, tag="ask"):
 
 
 class Operate(Event, frozen=True, tag="operate"):
-    """An operator does something: `grant`, `channel`, `move`, `cancel`, `resend`, `fail`, `bot`."""
+    """An operator does something: `grant`, `channel`, `move`, `cancel`, `resend`, `fail`, `bot`, `retry`, `replay`, or one of
+    `AT_THE_DOOR`.
+    """
 
     action: str
     chid: str = ""
@@ -111,7 +66,7 @@ class Operate(Event, frozen=True, tag="operate"):
 
 
 class Happen(Event, frozen=True, tag="happen"):
-    """Something happens in WeChat: `kick`, `drop`, `rename`, `dissolve`, `found`, `speak`, `sign out`."""
+    """Something happens in WeChat: `kick`, `drop`, `rename`, `dissolve`, `found`, `speak`, `sign out`, `unfriend`, `remark`."""
 
     botcode: str
     how: str
@@ -233,7 +188,7 @@ def draw(seed: int) -> Schedule:
     rates = {
         name: round(worst * random.random(), 4) for name, worst in RATES.items() if not calm and random.random() < 0.4
     }
-    items = list(_items(random, length, replicas, bots, channels))
+    items = [*_items(random, length, replicas, bots, channels), *_at_the_door(seed, length, channels)]
     return Schedule(
         seed=seed,
         replicas=replicas,
@@ -245,6 +200,23 @@ def draw(seed: int) -> Schedule:
         length=length,
         items=tuple(sorted(items, key=lambda item: item.at)),
     )
+
+
+def _at_the_door(seed: int, length: int, channels: tuple[ChannelPlan, ...]) -> Iterator[Item]:
+    """Give out changes of what channels may do. The first channel is never removed: somebody has to log the bots in again."""
+    random = Random(f"door {seed}")  # noqa: S311 - a source of its own, so that it changes nothing else of the plan
+    if random.random() < 0.6:
+        return
+    for number in range(random.choice((1, 2, 3, 5))):
+        action = random.choice(AT_THE_DOOR)
+        channel = channels[-1] if action == "remove" else random.choice(channels)
+        if action == "remove" and len(channels) == 1:
+            continue
+        bot = random.choice(channel.grants)[0] if channel.grants else ""
+        if action != "revoke" or bot:
+            yield Operate(
+                int(random.random() * length), action, channel.chid, bot, f"door{number}", str(random.randrange(1000))
+            )
 
 
 ODD = (
@@ -270,7 +242,20 @@ def _items(
             yield Ask(sometime(), holder(bot.botcode), bot.botcode, random.choice(kinds), f"op{number}-{each}")
         for _ in range(random.choice((0, 1, 1, 2, 4))):
             how = random.choice(
-                ("kick", "drop", "rename", "rename", "dissolve", "found", "speak", "speak", "speak", "sign out")
+                (
+                    "kick",
+                    "drop",
+                    "rename",
+                    "rename",
+                    "dissolve",
+                    "found",
+                    "speak",
+                    "speak",
+                    "speak",
+                    "sign out",
+                    "unfriend",
+                    "remark",
+                )
             )
             yield Happen(sometime(), bot.botcode, how, random.randrange(4))
     cancels = random.random() < 0.2
@@ -279,7 +264,10 @@ def _items(
         yield asked
         if cancels and random.random() < 0.5:
             at = asked.at + int(random.random() * random.choice((50, 5_000)))
-            yield Operate(at, "cancel", asked.chid, asked.botcode, asked.txcode, str(random.randrange(1000)))
+            if random.random() < 0.5:
+                yield Operate(at, "cancel", asked.chid, asked.botcode, asked.txcode, str(random.randrange(1000)))
+            else:
+                yield Ask(at, asked.chid, asked.botcode, "msgCancel", f"cancel{number}", asked.txcode)
     for number in range(random.choice((0, 0, 1, 2))):
         bot = random.choice(bots)
         yield Ask(
@@ -294,9 +282,30 @@ def _items(
         )
     for number in range(random.choice((0, 0, 1))):
         bot = random.choice(bots)
-        yield Ask(sometime(), holder(bot.botcode), bot.botcode, random.choice(("botStatus", "roomList")), f"q{number}")
+        yield Ask(
+            sometime(),
+            holder(bot.botcode),
+            bot.botcode,
+            random.choice(("botStatus", "roomList", "contactList", "botList")),
+            f"q{number}",
+        )
     for _ in range(random.choice((0, 0, 1, 1, 2))):
-        action = random.choice(("grant", "channel", "move", "move", "cancel", "resend", "resend", "fail", "bot"))
+        action = random.choice(
+            (
+                "grant",
+                "channel",
+                "move",
+                "move",
+                "cancel",
+                "resend",
+                "confirm",
+                "fail",
+                "bot",
+                "retry",
+                "replay",
+                "replay",
+            )
+        )
         bot = random.choice(bots)
         yield Operate(
             sometime(),
@@ -331,29 +340,20 @@ def _message(
     holder: Callable[[str], str],
 ) -> Ask:
     bot = random.choice(bots)
-    room = random.randrange(bot.rooms)
-    kind = random.random()
-    room_id, topic = f"{room}@{bot.botcode}", ""
-    if kind < 0.08:
-        room_id, topic = "", "no such room"
-    elif kind < 0.12:
-        room_id = "nowhere@x"
-    elif kind < 0.6:
-        room_id, topic = "", TOPICS[room]
     repeats = random.choice(((), (), (), (0,), (20,), (int(random.random() * 30_000),)))
-    interface = "roomSendText" if random.random() < 0.9 else "roomSendText expires"
+    expires = random.random() < 0.1
+    drawn = contents.draw(random, number, contents.draw_target(random, bot.botcode, bot.rooms, TOPICS))
     return Ask(
         at=at,
         chid=holder(bot.botcode),
         botcode=bot.botcode,
-        interface=interface,
+        interface=drawn.pop("interface") + (" expires" if expires else ""),
         txcode=f"tx{number}" if random.random() < 0.95 else "tx0",
-        text=f"text {number}",
-        room_id=room_id,
-        room_topic=topic,
+        lifetime=random.randint(1, 20) if random.random() < 0.1 and not expires else 0,
         repeats=repeats,
         leaves_after=int(random.random() * 400) if random.random() < 0.15 else 0,
         day=1 if random.random() < 0.05 else 0,
+        **drawn,
     )
 
 

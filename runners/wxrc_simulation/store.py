@@ -1,7 +1,7 @@
 """The store as one replica sees it: the shared one, with everything that can go wrong between them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -11,7 +11,7 @@ from wxrc_core.log import Appended, Entry, Lease, Member, Outcome, Owner, Record
 from wxrc_core.message import MessageAttempted
 from wxrc_simulation.chance import Chance
 from wxrc_simulation.loop import VirtualLoop
-from wxrc_store import MemoryStore, MemoryVault, StoreError
+from wxrc_store import MemoryMedia, MemoryStore, MemoryVault, StoreError
 
 T = TypeVar("T")
 
@@ -40,9 +40,39 @@ class FaultyVault:
         self._fail()
         await self._inner.delete(name)
 
+    async def names(self) -> Sequence[str]:
+        """See `Vault.names`."""
+        self._fail()
+        return await self._inner.names()
+
     def _fail(self) -> None:
         if self._chance.strikes("vault fails"):
             raise StoreError("the vault is unavailable")
+
+
+class FaultyMedia:
+    """The media as one replica sees it."""
+
+    def __init__(self, inner: MemoryMedia, chance: Chance) -> None:
+        self._inner, self._chance = inner, chance
+
+    async def put(self, data: bytes) -> str:
+        """See `Media.put`."""
+        self._fail()
+        return await self._inner.put(data)
+
+    async def get(self, digest: str) -> bytes | None:
+        """See `Media.get`."""
+        self._fail()
+        return await self._inner.get(digest)
+
+    async def forget(self, before: int, keep: Collection[str]) -> int:
+        """See `Media.forget`."""
+        return await self._inner.forget(before, keep)
+
+    def _fail(self) -> None:
+        if self._chance.strikes("media fail"):
+            raise StoreError("the media are unavailable")
 
 
 class FaultyStore:
@@ -60,6 +90,7 @@ class FaultyStore:
     Attributes:
         cut_off: Nothing gets through.
         deaf: Heartbeats do not get through.
+        folded: Up to where its user has folded the log: it asks for what follows.
         stall: (seconds, kind): the next fenced append, or claim, takes so long, and its sender is cut off meanwhile; None = nothing.
         vault: The vault.
     """
@@ -76,6 +107,7 @@ class FaultyStore:
         self.deaf = False
         self.stall: tuple[float, str] | None = None
         self._read_to = 0
+        self.folded = 0
         self.vault = FaultyVault(inner.vault, chance)
         self._inner, self._shared, self._loop, self._chance, self._appended = inner, shared, loop, chance, appended
 
@@ -161,6 +193,7 @@ class FaultyStore:
 
     async def read_all(self, after: int = 0, limit: int = 1000) -> Sequence[Recorded]:
         """See `Store.read_all`; it may be late."""
+        self.folded = max(self.folded, after)
         if self._chance.strikes("follower lags"):
             await anyio.sleep(self._chance.seconds(0.1, 5.0))
         page = await self._reading(lambda: self._inner.read_all(after, limit))
@@ -237,6 +270,11 @@ class FaultyStore:
         """See `Store.forget`."""
         self._check()
         return await self._inner.forget(streams)
+
+    async def restore(self, records: Sequence[Recorded]) -> None:
+        """See `Store.restore`."""
+        self._check()
+        await self._inner.restore(records)
 
     async def told_to(self) -> int:
         """See `Store.told_to`."""

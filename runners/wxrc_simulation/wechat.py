@@ -4,19 +4,29 @@ from collections.abc import Callable
 
 from attrs import define, field
 
-from wxrc_core.puppet import Outgoing, ReportMessage, Room
+from wxrc_core.puppet import Contact, Outgoing, ReportMessage, Room
+from wxrc_simulation import pictures
 from wxrc_simulation.chance import Chance
+from wxrc_simulation.contents import PEOPLE
 from wxrc_simulation.loop import VirtualLoop
-from wxrc_simulation.records import Arrival, LoginFact, RoomFact, Run, Spoken
+from wxrc_simulation.records import Arrival, LoginFact, PersonFact, RoomFact, Run, Spoken
 from wxrc_simulation.schedule import TOPICS, BotPlan
+
+
+def label(outgoing: Outgoing) -> str:
+    """Return what tells contents apart: the text, a card's title, or the URL whose image has these bytes."""
+    if outgoing.image is not None:
+        return pictures.source(outgoing.image.data)
+    return outgoing.card.title if outgoing.card is not None else outgoing.text
 
 
 @define(eq=False)
 class Account:
-    """One WeChat account: its rooms (topics by id) and what people wrote where it can read it."""
+    """One WeChat account: its rooms (topics by id), its contacts (nickname and remark by id), what people wrote where it can read it."""
 
     wxid: str
     rooms: dict[str, str] = field(factory=dict)
+    people: dict[str, tuple[str, str]] = field(factory=dict)
     inbox: list[ReportMessage] = field(factory=list)
 
 
@@ -30,6 +40,7 @@ class Phone:
         other: Another account of the same person, which may scan the code instead.
         session: The token that logs in without a scan, and the account; None = none holds.
         told: How much of each account's inbox a gateway has confirmed.
+        digits: What it shows during login; empty = nothing.
         client: Told when something happens to the account that is logged in.
     """
 
@@ -38,6 +49,7 @@ class Phone:
     other: Account
     session: tuple[str, Account] | None = None
     told: dict[str, int] = field(factory=dict)
+    digits: str = ""
     client: Callable[[str], None] | None = None
     client_name: str = ""
     tokens: int = 0
@@ -48,6 +60,7 @@ class WeChat:
 
     def __init__(self, loop: VirtualLoop, run: Run, chance: Chance) -> None:
         self.phones: dict[str, Phone] = {}
+        self.read_digits: Callable[[str, str], None] = lambda botcode, digits: None
         self._loop, self._run, self._chance = loop, run, chance
 
     @property
@@ -58,12 +71,18 @@ class WeChat:
     def add(self, plan: BotPlan) -> None:
         """Give a bot its phone."""
         code = plan.botcode
-        own = Account(f"wxid_{code}", {f"{room}@{code}": TOPICS[room] for room in range(plan.rooms)})
-        other = Account(f"other_{code}", {f"0@{code}-other": TOPICS[0]})
+        own = Account(
+            f"wxid_{code}",
+            {f"{room}@{code}": TOPICS[room] for room in range(plan.rooms)},
+            {f"{number}-{code}": names for number, names in enumerate(PEOPLE)},
+        )
+        other = Account(f"other_{code}", {f"0@{code}-other": TOPICS[0]}, {f"0-{code}-other": PEOPLE[0]})
         self.phones[code] = Phone(plan, own, other)
         for account in (own, other):
             for room_id, topic in account.rooms.items():
                 self._run.rooms.append(RoomFact(0, account.wxid, room_id, topic))
+            for user_id, names in account.people.items():
+                self._run.people.append(PersonFact(0, account.wxid, user_id, names))
 
     # -- what clients do --------------------------------------------------------------------------------------------------------
 
@@ -87,7 +106,14 @@ class WeChat:
         if not (deduplicates and receipt in self._run.receipts):
             self._run.arrivals.append(
                 Arrival(
-                    self.now, account.wxid, outgoing.room_id, outgoing.msgid, outgoing.attempt, outgoing.text, receipt
+                    self.now,
+                    account.wxid,
+                    outgoing.room_id,
+                    outgoing.msgid,
+                    outgoing.attempt,
+                    label(outgoing),
+                    receipt,
+                    outgoing.user_id,
                 )
             )
         self._run.receipts[receipt] = outgoing.msgid
@@ -96,6 +122,17 @@ class WeChat:
     def room_list(self, account: Account) -> tuple[Room, ...]:
         """Return the rooms of an account."""
         return tuple(Room(room_id, topic) for room_id, topic in account.rooms.items())
+
+    def contact_list(self, account: Account) -> tuple[Contact, ...]:
+        """Return the contacts of an account."""
+        return tuple(Contact(user_id, name, remark) for user_id, (name, remark) in account.people.items())
+
+    def show_digits(self, phone: Phone, digits: str) -> None:
+        """Show digits on a phone, or none any more; whoever looks types them in."""
+        phone.digits = digits
+        if digits:
+            self._run.digits_shown.append((phone.plan.botcode, digits))
+            self.read_digits(phone.plan.botcode, digits)
 
     # -- what happens there -----------------------------------------------------------------------------------------------------
 
@@ -115,6 +152,9 @@ class WeChat:
         elif how == "found":
             self._room(account, f"{number}-{self.now}@{botcode}", TOPICS[number])
             self._tell(phone, "rooms")
+        elif how in ("unfriend", "remark"):
+            self._person(account, number, how)
+            self._tell(phone, "contacts")
         elif rooms:
             room_id = rooms[number % len(rooms)]
             if how == "dissolve":
@@ -122,6 +162,17 @@ class WeChat:
             else:
                 self._room(account, room_id, TOPICS[(number + 1) % len(TOPICS)] if number % 2 else f"改名 {self.now}")
             self._tell(phone, "rooms")
+
+    def _person(self, account: Account, number: int, how: str) -> None:
+        people = list(account.people)
+        if not people:
+            return
+        user_id = people[number % len(people)]
+        if how == "unfriend":
+            del account.people[user_id]
+        else:
+            account.people[user_id] = (account.people[user_id][0], PEOPLE[number][0])
+        self._run.people.append(PersonFact(self.now, account.wxid, user_id, account.people.get(user_id)))
 
     def _room(self, account: Account, room_id: str, topic: str | None) -> None:
         if topic is None:

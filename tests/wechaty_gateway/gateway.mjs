@@ -10,6 +10,7 @@
  * below. A command that cannot be carried out is answered with {"error": "..."}; a line that is no JSON object too.
  */
 
+import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
@@ -40,13 +41,27 @@ class Account extends PuppetMock {
   world // set right after construction
 
   async messageSendText (conversationId, text, mentionIds) {
+    return this.sendAny(conversationId, { text, mentions: mentionIds ?? [] })
+  }
+
+  async messageSendMiniProgram (conversationId, card) {
+    return this.sendAny(conversationId, { text: '', mentions: [], card })
+  }
+
+  async messageSendFile (conversationId, file) {
+    const data = await file.toBuffer()
+    const image = createHash('sha256').update(data).digest('hex')
+    return this.sendAny(conversationId, { text: '', mentions: [], image, name: file.name })
+  }
+
+  async sendAny (conversationId, content) {
     if (!this.isLoggedIn) throw new Error('not logged in')
     const world = this.world
     if (world.sending.error) throw new Error(world.sending.error)
     if (conversationId.includes('@')) world.mocker.RoomMock.load(conversationId) // throws if there is no such room
     else world.mocker.ContactMock.load(conversationId)
     const id = `msg-${++world.sent}`
-    world.record.push({ id, conversation: conversationId, text, mentions: mentionIds ?? [], time: Date.now() })
+    world.record.push({ id, conversation: conversationId, ...content, time: Date.now() })
     if (world.sending.echo) world.echo()
     if (world.sending.hang) await new Promise(() => {})
     return world.sending.receipt ? id : undefined

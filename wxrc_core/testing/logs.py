@@ -9,11 +9,13 @@ Every log is one that the core wrote: each event was decided, in a world that ha
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any, get_args
 
 import attrs
 from hypothesis import strategies as st
 
 from wxrc_core import bot, message
+from wxrc_core.content import Card, Image
 from wxrc_core.effects import Claim, Post, Wait
 from wxrc_core.errors import Refusal
 from wxrc_core.log import Recorded
@@ -28,15 +30,23 @@ from wxrc_core.puppet import (
     RoomMissing,
     SendOutcome,
     Unconfirmed,
+    UserMissing,
 )
-from wxrc_core.testing.story import ROOMS, Story
+from wxrc_core.testing.story import CONTACTS, ROOMS, Story
 from wxrc_core.testing.strategies import bot_reports
 
 OUTCOMES: list[SendOutcome] = [
     Accepted("receipt"), Accepted("receipt"), Accepted(""), Unconfirmed("no answer"), NotSent("busy", retry=True),
-    NotSent("refused"), NotConnected("the connection broke"), RoomMissing("no such room"), Rejected("content refused"),
+    NotSent("refused"), NotConnected("the connection broke"), RoomMissing("no such room"), UserMissing("no such person"),
+    Rejected("content refused"),
 ]  # fmt: skip
-TARGETS = [("r1", ""), ("r2", ""), ("", "一群"), ("", "同名"), ("nowhere", "")]
+TARGETS: list[dict[str, Any]] = [
+    {"room_id": "r1"}, {"room_id": "r2"}, {"room_topic": "一群"}, {"room_topic": "同名"}, {"room_id": "nowhere"},
+    {"user_id": "u1"}, {"user_name": "小王"}, {"user_name": "王总"}, {"user_name": "同名"}, {"user_id": "nobody"},
+]  # fmt: skip
+CONTENTS: list[dict[str, Any]] = [
+    {}, {}, {"card": Card(title="订单", page_path="pages/order", appid="wx1")}, {"image": Image(source="https://img.example/1.png")},
+]  # fmt: skip
 
 Move = Callable[[], object]
 
@@ -70,7 +80,7 @@ def stories(
     for botcode in bots:
         told.take_over(botcode)
         if draw(st.booleans()):
-            told.log_in(botcode)
+            told.log_in(botcode, contacts=CONTACTS)
     for number in range(draw(st.integers(0, max_steps))):
         botcode, chid = draw(st.sampled_from(bots)), draw(st.sampled_from(channels))
         try:
@@ -82,25 +92,32 @@ def stories(
 
 def _step(draw: st.DrawFn, told: Story, botcode: str, chid: str, number: int) -> None:
     moves: list[Callable[[st.DrawFn, Story, str, str, int], None]] = [
-        _ask_text, _ask_text, _send, _send, _operate, _report, _log_in, _write, _post, _take_over, _end_by_hand, _wait,
+        _ask, _ask, _fetch, _send, _send, _operate, _report, _log_in, _write, _post, _take_over, _end_by_hand, _wait,
     ]  # fmt: skip
     draw(st.sampled_from(moves))(draw, told, botcode, chid, number)
     if draw(st.integers(0, 3)):
         told.settle(botcode)
 
 
-def _ask_text(draw: st.DrawFn, told: Story, botcode: str, chid: str, number: int) -> None:
-    room_id, room_topic = draw(st.sampled_from(TARGETS))
+def _ask(draw: st.DrawFn, told: Story, botcode: str, chid: str, number: int) -> None:
     lifetime = draw(st.sampled_from([None, None, 1_000]))
     told.queue(
         f"text-{number}",
         botcode=botcode,
         chid=chid,
-        room_id=room_id,
-        room_topic=room_topic,
         expires_at=None if lifetime is None else told.wall + lifetime,
         on_doubt=draw(st.sampled_from(["leave", "resend"])),
+        **draw(st.sampled_from(TARGETS)),
+        **draw(st.sampled_from(CONTENTS)),
     )
+
+
+def _fetch(draw: st.DrawFn, told: Story, botcode: str, chid: str, number: int) -> None:
+    if draw(st.booleans()):
+        told.store_images(botcode)
+        return
+    for fetch in told.own(botcode).queue.next_fetches():
+        told.do(fetch.stream, message.Fail(at=told.wall, reason="no_file", detail="not there"))
 
 
 def _send(draw: st.DrawFn, told: Story, botcode: str, chid: str, number: int) -> None:
@@ -119,7 +136,7 @@ def _operate(draw: st.DrawFn, told: Story, botcode: str, chid: str, number: int)
     if leaving.pending_exit:
         told.do(bot.stream_name(botcode), bot.FinishExit(at=told.wall, operation=leaving.operation))
     else:
-        told.operate(draw(st.sampled_from(["login", "logout", "stop"])), f"operation-{number}", botcode=botcode)
+        told.operate(draw(st.sampled_from(["login", "logout", "stop", "code"])), f"operation-{number}", botcode=botcode)
 
 
 def _report(draw: st.DrawFn, told: Story, botcode: str, chid: str, number: int) -> None:
@@ -129,7 +146,12 @@ def _report(draw: st.DrawFn, told: Story, botcode: str, chid: str, number: int) 
 def _log_in(draw: st.DrawFn, told: Story, botcode: str, chid: str, number: int) -> None:
     told.settle(botcode)
     if not told.bot(botcode).pending_exit:
-        told.log_in(botcode, rooms=ROOMS[: draw(st.integers(1, 4))], complete=draw(st.booleans()))
+        told.log_in(
+            botcode,
+            rooms=ROOMS[: draw(st.integers(1, 4))],
+            contacts=CONTACTS[: draw(st.integers(1, 5))],
+            complete=draw(st.booleans()),
+        )
 
 
 def _write(draw: st.DrawFn, told: Story, botcode: str, chid: str, number: int) -> None:
@@ -165,8 +187,7 @@ def _end_by_hand(draw: st.DrawFn, told: Story, botcode: str, chid: str, number: 
     assert isinstance(state, message.Message)
     if state.state is MessageState.IN_DOUBT:
         by_hand: list[message.Command] = [
-            message.Resend(at=told.wall),
-            message.Fail(at=told.wall, reason="failed", detail="written off"),
+            message.Resolve(at=told.wall, verdict=verdict, by="ops") for verdict in get_args(message.Verdict)
         ]
         told.do(first.stream, draw(st.sampled_from(by_hand)))
     elif state.attempt:

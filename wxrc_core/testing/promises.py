@@ -21,6 +21,7 @@ from wxrc_core.codec import UnknownEvent
 from wxrc_core.errors import InvalidValue
 from wxrc_core.log import Event, Recorded, event_as
 from wxrc_core.message import Message, MessageState
+from wxrc_core.puppet import conversation
 from wxrc_core.table import Table
 
 TABLES: Mapping[str, Table[bot.BotState] | Table[MessageState] | Table[delivery.DeliveryState]] = {
@@ -180,10 +181,14 @@ def check_6(evidence: Evidence) -> Iterator[str]:
 
 
 def check_7(evidence: Evidence) -> Iterator[str]:
-    """Check that `sent` is said only with a receipt."""
+    """Check that `sent` is said only with a receipt, or by an operator of a message in doubt."""
     for stream, history in evidence.messages():
-        if any(isinstance(recorded.event, message.MessageSent) and not recorded.event.receipt for recorded in history):
-            yield f"{stream} is called sent without a receipt"
+        for before, recorded in pairwise(history):
+            event = recorded.event
+            if not isinstance(event, message.MessageSent) or event.receipt:
+                continue
+            if not (event.by and isinstance(before.event, message.MessageInDoubt)):
+                yield f"{stream} is called sent without a receipt"
 
 
 def check_8(evidence: Evidence) -> Iterator[str]:
@@ -200,7 +205,7 @@ def check_8(evidence: Evidence) -> Iterator[str]:
 
 
 def check_9(evidence: Evidence) -> Iterator[str]:
-    """Check that final states stay final, and that `room_not_found` was decided on a complete list without that room."""
+    """Check that final states stay final, and that `room_not_found` was decided on a complete list without that room or person."""
     for stream, history in evidence.messages():
         state: Message | None = None
         since, queued = history[0].position, event_as(message.MessageQueued, history[0])
@@ -212,20 +217,37 @@ def check_9(evidence: Evidence) -> Iterator[str]:
                 bots = list(evidence.bot_between(queued.botcode, since, recorded.position))
                 # After a claim it is the client that says so, of a room which the list still has.
                 claimed = state is not None and state.state is MessageState.ATTEMPTED
-                if not any(the_bot.rooms_complete and (claimed or _lacks(the_bot, queued)) for the_bot in bots):
-                    yield f"{stream} ended as room_not_found, and no complete list without its room was known"
+                if not any(_lacks(the_bot, queued, claimed=claimed) for the_bot in bots):
+                    yield f"{stream} ended as room_not_found, and no complete list without its room or person was known"
             state = message.evolve(state, cast("message.MessageEvent", event))
             since = recorded.position
 
 
-def _lacks(the_bot: Bot, queued: message.MessageQueued) -> bool:
-    if queued.room_id:
-        return queued.room_id not in the_bot.rooms
-    return queued.room_topic not in the_bot.rooms.values()
+def _lacks(the_bot: Bot, queued: message.MessageQueued, *, claimed: bool) -> bool:
+    complete = the_bot.contacts_complete if message.is_to_person(queued) else the_bot.rooms_complete
+    return complete and (claimed or not _meant(the_bot, queued))
+
+
+def _meant(the_bot: Bot, queued: message.MessageQueued) -> list[str]:
+    """Return the conversations that a message may be for, as far as the bot knows."""
+    if not message.is_to_person(queued):
+        topics = the_bot.rooms.items()
+        return [
+            known
+            for known, topic in topics
+            if queued.room_id == known or (not queued.room_id and topic == queued.room_topic)
+        ]
+    people = the_bot.contacts.values()
+    if queued.user_id:
+        meant = [each for each in people if each.id == queued.user_id]
+    else:
+        meant = [each for each in people if each.remark == queued.user_name]
+        meant = meant or [each for each in people if each.name == queued.user_name]
+    return [conversation("", each.id) for each in meant]
 
 
 def check_10(evidence: Evidence) -> Iterator[str]:
-    """Check that a bot claims the messages to one room in accept order, and only while it can send."""
+    """Check that a bot claims the messages to one room or person in accept order, and only while it can send."""
     waiting: dict[str, dict[str, Recorded]] = defaultdict(
         dict
     )  # by botcode and stream: the `queued` events, in accept order
@@ -244,23 +266,24 @@ def check_10(evidence: Evidence) -> Iterator[str]:
             mine.pop(stream, None)
             for name, older in mine.items():
                 if older.position < own.position and all(
-                    _is_for(event_as(message.MessageQueued, older), event.room_id, the_bot) for the_bot in bots
+                    _is_for(event_as(message.MessageQueued, older), conversation(event.room_id, event.user_id), the_bot)
+                    for the_bot in bots
                 ):
-                    yield f"{stream} was claimed at position {recorded.position} before {name}, which is older and for the same room"
+                    yield f"{stream} was claimed at position {recorded.position} before {name}, which is older and for the same one"
         elif isinstance(event, message.MessageRequeued) and _keeps_its_place(evidence, recorded):
             first = evidence.streams[stream][0]
             waiting[event_as(message.MessageQueued, first).botcode][stream] = first
-        elif event.__class__ in message.TABLE.next:
+        elif event.__class__ in message.TABLE.next and not isinstance(event, message.MessageImageStored):
             waiting[event_as(message.MessageQueued, evidence.streams[stream][0]).botcode].pop(stream, None)
         latest[stream] = recorded.position
 
 
-def _is_for(queued: message.MessageQueued, room_id: str, the_bot: Bot) -> bool:
-    """Return whether a message was known to be for this room."""
-    if queued.room_id:
-        return queued.room_id == room_id
-    named = [known for known, topic in the_bot.rooms.items() if topic == queued.room_topic]
-    return the_bot.rooms_complete and named == [room_id]
+def _is_for(queued: message.MessageQueued, name: str, the_bot: Bot) -> bool:
+    """Return whether a message was known to be for this conversation."""
+    if queued.room_id or queued.user_id:
+        return conversation(queued.room_id, queued.user_id) == name
+    complete = the_bot.contacts_complete if queued.user_name else the_bot.rooms_complete
+    return complete and _meant(the_bot, queued) == [name]
 
 
 def _keeps_its_place(evidence: Evidence, requeued: Recorded) -> bool:

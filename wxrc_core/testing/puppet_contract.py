@@ -8,6 +8,8 @@ not in that list, so nothing is ever skipped in silence:
     async def test_contract(check: Check, driver: MyDriver) -> None:
         await check(driver)
 
+A phone that shows digits makes every login ask for them, so `takes_the_digits` is for a driver of its own: `digit_checks`.
+
 Each check wants an account that is logged out and no puppet that runs. Nothing here waits for time to pass: what must
 not happen is checked once something later has happened. `LIMIT` only ends a check that hangs.
 """
@@ -35,6 +37,16 @@ from wxrc_core.testing.puppet_checks import (
     sends_text_to_a_person,
     sends_text_to_a_room_once,
     tells_that_the_mentioned_is_not_in_the_room,
+)
+from wxrc_core.testing.puppet_content_checks import (
+    accepts_nothing_for_an_unknown_person,
+    reports_the_contacts,
+    sends_a_card_to_a_person,
+    sends_a_card_to_a_room,
+    sends_a_large_image,
+    sends_an_image_to_a_person,
+    sends_an_image_to_a_room,
+    takes_the_digits,
 )
 from wxrc_core.testing.puppet_driver import Ability, MemorySlot, Slot, WeChatDriver, logged_in, running
 
@@ -75,8 +87,18 @@ def checks(capabilities: Capabilities, abilities: frozenset[Ability]) -> list[Ch
                 apply += [tells_that_the_mentioned_is_not_in_the_room]
         if capabilities.deduplicates:
             apply += [deduplicates]
+    if capabilities.contacts:
+        apply += [reports_the_contacts]
     if capabilities.contacts and "text" in capabilities.content:
         apply += [sends_text_to_a_person]
+        if "unknown_user" in abilities:
+            apply += [accepts_nothing_for_an_unknown_person]
+    if "app" in capabilities.content:
+        apply += [sends_a_card_to_a_room] if capabilities.rooms else []
+        apply += [sends_a_card_to_a_person] if capabilities.contacts else []
+    if "image" in capabilities.content:
+        apply += [sends_an_image_to_a_room, sends_a_large_image] if capabilities.rooms else []
+        apply += [sends_an_image_to_a_person] if capabilities.contacts else []
     if capabilities.inbound and capabilities.rooms:
         apply += [reports_a_room_message_once, reports_a_mention]
         if "own" in abilities:
@@ -86,6 +108,11 @@ def checks(capabilities: Capabilities, abilities: frozenset[Ability]) -> list[Ch
     if capabilities.inbound and capabilities.rooms and "redeliver" in abilities:
         apply += [reports_again_what_was_not_taken, reports_what_was_said_meanwhile]
     return apply
+
+
+def digit_checks(abilities: frozenset[Ability]) -> list[Check]:
+    """Return the checks for a driver whose phone shows digits on confirmation (ability `digits`)."""
+    return [takes_the_digits] if "digits" in abilities else []
 
 
 # -- login -----------------------------------------------------------------------------------------

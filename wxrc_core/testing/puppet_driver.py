@@ -10,10 +10,12 @@ from typing import ClassVar, Literal, Protocol, TypeAlias, TypeVar
 import anyio
 from attrs import field, frozen, mutable
 
+from wxrc_core.content import Card
 from wxrc_core.puppet import (
     Capabilities,
     Outgoing,
     Report,
+    ReportContacts,
     ReportLoggedIn,
     ReportMessage,
     ReportQrCode,
@@ -28,7 +30,9 @@ LIMIT = 60.0
 FAKE_MENTION_END = "\u2005"
 """What ends a mention in a text (wire.md, roomSendText)."""
 
-Ability: TypeAlias = Literal["refuse", "expire", "kick", "own", "redeliver", "unknown_room", "outsider"]
+Ability: TypeAlias = Literal[
+    "refuse", "expire", "kick", "own", "redeliver", "unknown_room", "outsider", "unknown_user", "digits"
+]
 """What a driver can do beyond the least.
 
 - `refuse`: say no on the phone; `expire`: make a code expire; `kick`: log the account in elsewhere.
@@ -36,6 +40,8 @@ Ability: TypeAlias = Literal["refuse", "expire", "kick", "own", "redeliver", "un
 - `redeliver`: WeChat keeps what was said until the client has taken it.
 - `unknown_room`: WeChat knows which rooms do not exist.
 - `outsider`: there is a person whom the account knows and who is not in the room.
+- `unknown_user`: WeChat knows which people do not exist, or cannot be written to.
+- `digits`: make a phone that shows digits on confirmation.
 """
 
 
@@ -47,7 +53,7 @@ class Person:
     name: str
 
 
-@frozen(kw_only=True)
+@frozen
 class Written:
     """A message that reached WeChat, as the people there see it.
 
@@ -57,6 +63,8 @@ class Written:
         room_id: Where it went; empty = to a person.
         user_id: To whom; empty = to a room.
         mentions: WeChat ids of those who were mentioned for real.
+        card: The mini-program card; None = it is none.
+        image: SHA-256 of the image's bytes (hex); empty = it is none.
     """
 
     receipt: str
@@ -64,6 +72,8 @@ class Written:
     room_id: str = ""
     user_id: str = ""
     mentions: tuple[str, ...] = ()
+    card: Card | None = None
+    image: str = ""
 
 
 class Slot(Protocol):
@@ -130,6 +140,9 @@ class WeChatDriver(Protocol):
 
     async def kick(self) -> None:
         """Log the account in on another device, so that this client is kicked."""
+
+    async def digits(self, code: str) -> str:
+        """Return the digits that the phone shows after the QR code was confirmed (ability `digits`)."""
 
     async def say(self, text: str, *, room_id: str = "", mention: bool = False, own: bool = False) -> None:
         """Write as a person does.
@@ -233,4 +246,6 @@ async def logged_in(driver: WeChatDriver, session: Slot) -> AsyncIterator[Client
         await client.until(ReportLoggedIn)
         if client.puppet.capabilities.rooms:
             await client.until(ReportRooms, lambda rooms: rooms.complete)
+        if client.puppet.capabilities.contacts:
+            await client.until(ReportContacts, lambda contacts: contacts.complete)
         yield client

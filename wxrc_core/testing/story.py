@@ -12,12 +12,13 @@ Nothing happens by itself. Time passes when `wait` is called; a step that is lef
 """
 
 from collections.abc import Sequence
-from typing import Self, TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 
 from wxrc_core import bot, channel, delivery, inbound, message, operation, shard
 from wxrc_core.bot import Bot
 from wxrc_core.bot_world import BotWorld
-from wxrc_core.effects import Claim, Decide, Post, Wait, Wake
+from wxrc_core.content import Image
+from wxrc_core.effects import Claim, Decide, FetchImage, Post, Wait, Wake
 from wxrc_core.endpoint import Endpoint
 from wxrc_core.log import Recorded
 from wxrc_core.message import Message
@@ -25,8 +26,11 @@ from wxrc_core.operation import Kind
 from wxrc_core.puppet import (
     Accepted,
     BotReport,
+    Contact,
     Outgoing,
     Report,
+    ReportContacts,
+    ReportDigitsWanted,
     ReportLoggedIn,
     ReportMessage,
     ReportReceipt,
@@ -41,6 +45,15 @@ CHID = "ch"
 DAY = "20261124"
 ROOMS = (Room("r1", "一群"), Room("r2", "二群"), Room("r3", "同名"), Room("r4", "同名"))
 """Two rooms with names of their own, and two that share one."""
+
+CONTACTS = (
+    Contact("u1", "小王"),
+    Contact("u2", "Lily", "王总"),
+    Contact("u3", "王总"),
+    Contact("u4", "同名"),
+    Contact("u5", "同名"),
+)
+"""A person with a nickname, one with a remark, one whose nickname is that remark, and two who share a nickname."""
 
 ROUNDS = 1_000
 """So often `settle` asks at most: a world that always has one more thing to record never comes to rest."""
@@ -146,15 +159,19 @@ class Story(LogStory):
     def grant(self, chid: str = CHID, botcode: str = BOTCODE, **terms: str) -> list[Wake]:
         """Let a channel use a bot; `terms` are fields of `channel.BotGranted`."""
         granted = channel.BotGranted(at=self.wall, botcode=botcode, **terms)  # type: ignore[arg-type]
-        return self.do(channel.stream_name(chid), channel.Grant(granted))
+        return self.do(channel.stream_name(chid), channel.Alter((granted,)))
 
     def move_callback(self, url: str, chid: str = CHID) -> list[Wake]:
         """Have a channel's callbacks go elsewhere; what is known of its receiver no longer counts."""
         wakes = self.do(
-            channel.stream_name(chid), channel.MoveCallback(channel.CallbackMoved(at=self.wall, callback_url=url))
+            channel.stream_name(chid), channel.Alter((channel.CallbackMoved(at=self.wall, callback_url=url),))
         )
         self.endpoint(chid).moved()
         return wakes
+
+    def alter(self, *changes: channel.Change, chid: str = CHID) -> list[Wake]:
+        """Change a channel."""
+        return self.do(channel.stream_name(chid), channel.Alter(changes))
 
     # -- what is asked and reported ---------------------------------------------------------------------------------------------
 
@@ -174,17 +191,21 @@ class Story(LogStory):
         chid: str = CHID,
         room_id: str = "",
         room_topic: str = "",
+        user_id: str = "",
+        user_name: str = "",
         expires_at: int | None = None,
         on_doubt: str = "leave",
         answer_by: int = 0,
+        **content: Any,
     ) -> list[Wake]:
-        """Accept a text; without a room it is for `r1`."""
-        room_id = room_id or ("" if room_topic else "r1")
+        """Accept a message; without a room or a person it is for room `r1`, without a card or an image it is a text."""
+        room_id = room_id or ("" if room_topic or user_id or user_name else "r1")
+        content = content or {"text": f"text {txcode}"}
         queued = message.MessageQueued(
             at=self.wall, chid=chid, botcode=botcode, txcode=txcode, interface="roomSendText",
-            digest=f"{botcode} {txcode} {room_id} {room_topic}", room_id=room_id, room_topic=room_topic,
-            text=f"text {txcode}", expires_at=expires_at, on_doubt="resend" if on_doubt == "resend" else "leave",
-            answer_by=answer_by,
+            digest=f"{botcode} {txcode} {room_id} {room_topic} {user_id} {user_name} {content}", room_id=room_id,
+            room_topic=room_topic, user_id=user_id, user_name=user_name, expires_at=expires_at,
+            on_doubt="resend" if on_doubt == "resend" else "leave", answer_by=answer_by, **content,
         )  # fmt: skip
         return self.do(stream(txcode, chid), message.Queue(queued))
 
@@ -208,15 +229,22 @@ class Story(LogStory):
         wxid: str = "",
         rooms: Sequence[Room] = ROOMS,
         complete: bool = True,
+        contacts: Sequence[Contact] = (),
     ) -> Self:
-        """Log the bot in, up to its room list. Callbacks are left due."""
+        """Log the bot in, up to its room list, and its contacts where there are some. Callbacks are left due."""
         if not self.bot(botcode).running:
             self.operate("login", f"login-{botcode}-{len(self.log)}", botcode=botcode)
             self.settle(botcode)
         account = wxid or f"wxid_{botcode}"
         self.report(ReportLoggedIn(at=self.wall, wxid=account, name=f"Bot {botcode}"), botcode)
         self.report(ReportRooms(at=self.wall, rooms=tuple(rooms), complete=complete), botcode)
+        if contacts:
+            self.report(ReportContacts(at=self.wall, contacts=tuple(contacts), complete=complete), botcode)
         return self
+
+    def want_digits(self, botcode: str = BOTCODE) -> list[Wake]:
+        """Have the phone show digits that are to be handed over."""
+        return self.report(ReportDigitsWanted(at=self.wall), botcode)
 
     # -- what the owner does: records -------------------------------------------------------------------------------------------
 
@@ -262,6 +290,7 @@ class Story(LogStory):
             at=self.wall,
             attempt=step.attempt,
             room_id=step.room_id,
+            user_id=step.user_id,
             epoch=world.epoch,
             gap_ms=world.queue.pace.gap_ms(self.mono),
         )
@@ -283,7 +312,8 @@ class Story(LogStory):
             self.do(claim.stream, message.PutBack(at=self.wall, attempt=claim.attempt, detail=hindrance))
             return hindrance
         self.own(botcode).queue.pace.handed_over(self.mono)
-        self.handed.append(message.outgoing(claimed, claim.msgid))
+        image = b"bytes of the image" if claimed.image is not None else None
+        self.handed.append(message.outgoing(claimed, claim.msgid, image))
         return ""
 
     def end(self, claim: Claim, outcome: SendOutcome, botcode: str = BOTCODE) -> list[Wake]:
@@ -295,6 +325,7 @@ class Story(LogStory):
             outcome=outcome,
             resend=the_bot.added.deduplicates,
             rooms_complete=the_bot.ready and the_bot.rooms_complete,
+            contacts_complete=the_bot.ready and the_bot.contacts_complete,
         )
         return self.do(claim.stream, command)
 
@@ -305,6 +336,16 @@ class Story(LogStory):
         assert not hindrance, hindrance
         self.end(claim, outcome or Accepted(f"wx-{claim.msgid}"), botcode)
         return claim
+
+    # -- what the owner does: images --------------------------------------------------------------------------------------------
+
+    def store_images(self, botcode: str = BOTCODE) -> list[FetchImage]:
+        """Fetch and store every image that is still to be fetched; return what was to be done."""
+        fetches = self.own(botcode).queue.next_fetches()
+        for fetch in fetches:
+            image = Image(source=fetch.source, digest=f"sha-{fetch.msgid}", media_type="image/png", size=18)
+            self.do(fetch.stream, message.StoreImage(at=self.wall, image=image))
+        return fetches
 
     # -- what the owner does: callbacks -----------------------------------------------------------------------------------------
 

@@ -6,7 +6,9 @@
 /sim/api/{bot}/kick` | | `{"done": true}` if somebody was logged in: another device logs in | | `POST /sim/api/{bot}/logout` | | the
 same: the account signs the client out on its phone | | `POST /sim/api/{bot}/addRoom` | `{"topic"}` | the room; others may have the
 same topic | | `POST /sim/api/{bot}/changeRoom` | `{"room", "topic"?, "fault"?}` | the room, renamed or with a fault
-(`options.FAULTS`) | | `POST /sim/api/{bot}/dissolveRoom` | `{"room"}` | `{"done": true}` |
+(`options.FAULTS`) | | `POST /sim/api/{bot}/dissolveRoom` | `{"room"}` | `{"done": true}` | | `POST /sim/api/{bot}/changePerson` |
+`{"user", "remark"}` | the person, with what the account calls them | | `POST /sim/api/{bot}/forgetPerson` | `{"user"}` |
+`{"done": true}`: no contact any more |
 
 Whatever cannot be done is answered with `{"error": sentence}` that names the field and what would be right, and 400, 404, 403
 (sent by another site's page), 405, 408, 413 or 503.
@@ -17,12 +19,13 @@ from typing import Any, TypeAlias
 
 import apsw
 import msgspec
+from attrs import asdict
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from wxrc_puppet.simulator.http import HEADERS, METHODS, BadBody, is_cross_site, read_body
-from wxrc_puppet.simulator.model import Account, ChatMessage, RoomView, SimulatorError
+from wxrc_puppet.simulator.model import Account, ChatMessage, Person, RoomView, SimulatorError
 from wxrc_puppet.simulator.wechat import SimulatedWeChat
 
 Body: TypeAlias = Mapping[str, str]
@@ -104,7 +107,7 @@ def _state(wechat: SimulatedWeChat, account: Account, body: Body) -> dict[str, A
         "since": account.since,
         "connected": wechat.is_connected(account.bot),
         "rooms": [_room(room) for room in wechat.directory.rooms(account.bot)],
-        "people": [{"id": person.id, "name": person.name} for person in wechat.directory.people(account.bot)],
+        "people": [_person(person) for person in wechat.directory.people(account.bot)],
     }
 
 
@@ -143,6 +146,20 @@ def _dissolve_room(wechat: SimulatedWeChat, account: Account, body: Body) -> dic
     return {"done": True}
 
 
+def _change_person(wechat: SimulatedWeChat, account: Account, body: Body) -> dict[str, Any]:
+    person = wechat.directory.person(account.bot, body.get("user", ""))
+    return _person(wechat.directory.set_remark(account.bot, person.id, body.get("remark", "")))
+
+
+def _forget_person(wechat: SimulatedWeChat, account: Account, body: Body) -> dict[str, Any]:
+    wechat.directory.forget_person(account.bot, wechat.directory.person(account.bot, body.get("user", "")).id)
+    return {"done": True}
+
+
+def _person(person: Person) -> dict[str, Any]:
+    return {"id": person.id, "name": person.name, "remark": person.remark}
+
+
 def _room(room: RoomView) -> dict[str, Any]:
     return {"id": room.id, "topic": room.topic, "fault": room.fault}
 
@@ -159,10 +176,12 @@ def _written(message: ChatMessage) -> dict[str, Any]:
         "time": message.time,
         "gatewayMsgid": message.msgid,
         "attempt": message.attempt,
+        **({"card": asdict(message.card)} if message.card is not None else {}),
+        **({"image": message.picture} if message.picture else {}),
     }
 
 
-FIELDS = ("room", "user", "from", "text", "topic", "fault")
+FIELDS = ("room", "user", "from", "text", "topic", "fault", "remark")
 
 CALLS: dict[str, tuple[str, Call]] = {
     "": ("GET", _state),
@@ -173,4 +192,6 @@ CALLS: dict[str, tuple[str, Call]] = {
     "addRoom": ("POST", _add_room),
     "changeRoom": ("POST", _change_room),
     "dissolveRoom": ("POST", _dissolve_room),
+    "changePerson": ("POST", _change_person),
+    "forgetPerson": ("POST", _forget_person),
 }

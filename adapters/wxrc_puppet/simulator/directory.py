@@ -10,7 +10,7 @@ from random import Random
 import apsw
 
 from wxrc_puppet.simulator.chance import new_room_id, new_wxid
-from wxrc_puppet.simulator.model import NoSuchRoom, Person, RoomView, SimulatorError
+from wxrc_puppet.simulator.model import NoSuchPerson, NoSuchRoom, Person, RoomView, SimulatorError
 from wxrc_puppet.simulator.news import News
 from wxrc_puppet.simulator.options import FAULTS
 
@@ -91,13 +91,15 @@ class Directory:
     def people(self, bot: str) -> list[Person]:
         """Return the people whom the bot's account knows."""
         return [
-            Person(*row) for row in self._db.execute("SELECT id, name FROM person WHERE bot = ? ORDER BY nr", (bot,))
+            Person(*row)
+            for row in self._db.execute("SELECT id, name, remark FROM person WHERE bot = ? ORDER BY nr", (bot,))
         ]
 
     def members(self, bot: str, room_id: str) -> list[Person]:
         """Return the people in a room, without the account itself."""
         rows = self._db.execute(
-            "SELECT person.id, person.name FROM member JOIN person ON person.bot = member.bot AND person.id = member.person_id"
+            "SELECT person.id, person.name, person.remark FROM member"
+            " JOIN person ON person.bot = member.bot AND person.id = member.person_id"
             " WHERE member.bot = ? AND member.room_id = ? ORDER BY person.nr",
             (bot, room_id),
         )
@@ -106,6 +108,34 @@ class Directory:
     def find_person(self, bot: str, wish: str) -> Person | None:
         """Return the person with this id, else the first with this name."""
         return pick(self.people(bot), wish)
+
+    def person(self, bot: str, wish: str) -> Person:
+        """Return the person with this id, else the first with this name.
+
+        Raises:
+            NoSuchPerson: The account knows nobody of that id or name.
+        """
+        person = self.find_person(bot, wish)
+        if person is None:
+            raise NoSuchPerson("user must be a person whom the account knows; there is no such person.", missing=True)
+        return person
+
+    def set_remark(self, bot: str, user_id: str, remark: str) -> Person:
+        """Call a person something else; empty = by their own name."""
+        with self._db:
+            self._db.execute(
+                "UPDATE person SET remark = ? WHERE bot = ? AND id = ?",
+                (valid_name(remark, "remark") if remark else "", bot, user_id),
+            )
+        self._news.tell(bot)
+        return self.person(bot, user_id)
+
+    def forget_person(self, bot: str, user_id: str) -> None:
+        """Let a person be no contact any more, and in no room. What was written stays on record."""
+        with self._db:
+            self._db.execute("DELETE FROM person WHERE bot = ? AND id = ?", (bot, user_id))
+            self._db.execute("DELETE FROM member WHERE bot = ? AND person_id = ?", (bot, user_id))
+        self._news.tell(bot)
 
     def lay_out(self, bot: str, topics: Iterable[str], faults: Iterable[tuple[str, str]]) -> None:
         """Add the rooms that are missing, and put in order what is wrong with which. Inside the caller's transaction."""

@@ -4,25 +4,27 @@ What a client hands over is on record, durably, before the call returns. What pe
 and `taken` are WeChat's side of that.
 """
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any, Literal
 
 import apsw
-from attrs import frozen
+from attrs import asdict, frozen
 
-from wxrc_core.puppet import Outgoing
+from wxrc_core.content import Card
+from wxrc_core.puppet import ImageFile, Outgoing
 from wxrc_puppet.simulator.chance import new_message_id
 from wxrc_puppet.simulator.directory import Directory, by_id, pick
 from wxrc_puppet.simulator.mentions import MentionOutcome, Placed, is_mentioned, place_mentions
-from wxrc_puppet.simulator.model import ChatMessage, NotLoggedIn, Person, RoomView, SimulatorError
+from wxrc_puppet.simulator.model import ChatMessage, NoSuchPerson, NotLoggedIn, Person, RoomView, SimulatorError
 from wxrc_puppet.simulator.news import News
 
 TEXT_LIMIT = 10_000
 """Characters in one message, at most."""
 
-_COLUMNS = "seq, id, room_id, user_id, place, from_id, from_name, via, text, mentions, time, msgid, attempt, mention"
+_COLUMNS = "seq, id, room_id, user_id, place, from_id, from_name, via, text, mentions, time, msgid, attempt, mention, card, picture"
 
 
 @frozen
@@ -55,7 +57,7 @@ class Messages:
         Raises:
             NotLoggedIn: Nothing was written: the client is not logged in.
             NoSuchRoom: Nothing was written: the account is not in that room.
-            SimulatorError: Nothing was written: there is no such person.
+            NoSuchPerson: Nothing was written: the account knows no such person.
         """
         with self._db:
             me = self._me(bot, client)
@@ -82,9 +84,20 @@ class Messages:
                 mentions=placed.mentions if chat.room_id else (),
                 outgoing=outgoing,
                 mention=placed.outcome,
+                picture=self._keep(outgoing.image) if outgoing.image is not None else "",
             )
         self._news.tell()  # nothing that the client does not know
         return written
+
+    def picture(self, digest: str) -> tuple[str, bytes] | None:
+        """Return an image that reached this WeChat: its type and its bytes."""
+        row = self._db.execute("SELECT media_type, data FROM picture WHERE digest = ?", (digest,)).fetchone()
+        return (row[0], row[1]) if row else None
+
+    def _keep(self, image: ImageFile) -> str:
+        digest = hashlib.sha256(image.data).hexdigest()
+        self._db.execute("INSERT OR IGNORE INTO picture VALUES (?, ?, ?)", (digest, image.media_type, image.data))
+        return digest
 
     def record(self, bot: str) -> list[ChatMessage]:
         """Return what the bot's client wrote and really reached WeChat, in order."""
@@ -191,7 +204,7 @@ class Messages:
     def _direct_chat(self, bot: str, user_id: str) -> _Chat:
         person = by_id(self._directory.people(bot), user_id)
         if person is None:
-            raise SimulatorError("user must be a person whom the account knows; there is no such person.", missing=True)
+            raise NoSuchPerson("user must be a person whom the account knows; there is no such person.", missing=True)
         return _Chat("", person.id, person.name, (person,))
 
     def _write(
@@ -205,7 +218,9 @@ class Messages:
         mentions: tuple[str, ...],
         outgoing: Outgoing | None = None,
         mention: MentionOutcome = "ok",
+        picture: str = "",
     ) -> ChatMessage:
+        card = outgoing.card if outgoing else None
         row = (
             new_message_id(self._chance),
             chat.room_id,
@@ -219,10 +234,12 @@ class Messages:
             outgoing.msgid if outgoing else 0,
             outgoing.attempt if outgoing else 0,
             mention,
+            json.dumps(asdict(card), ensure_ascii=False) if card else "",
+            picture,
         )
         self._db.execute(
             "INSERT INTO message (bot, mentions, id, room_id, user_id, place, from_id, from_name, via, text, time, msgid, attempt,"
-            " mention) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " mention, card, picture) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (bot, json.dumps(mentions), *row),
         )
         return ChatMessage(
@@ -240,6 +257,8 @@ class Messages:
             msgid=row[9],
             attempt=row[10],
             mention=mention,
+            card=card,
+            picture=picture,
         )
 
     def _select(self, where: str, values: tuple[Any, ...]) -> list[ChatMessage]:
@@ -259,6 +278,8 @@ class Messages:
                 msgid=msgid,
                 attempt=attempt,
                 mention=mention,
+                card=Card(**json.loads(card)) if card else None,
+                picture=picture,
             )
             for (
                 seq,
@@ -275,5 +296,7 @@ class Messages:
                 msgid,
                 attempt,
                 mention,
+                card,
+                picture,
             ) in self._db.execute(f"SELECT {_COLUMNS} FROM message WHERE {where}", values)  # noqa: S608
         ]

@@ -7,6 +7,8 @@ from typing import Literal, TypeAlias
 
 from attrs import frozen
 
+from wxrc_core.content import Card
+
 Ended: TypeAlias = Literal["", "kicked", "phone", "client"]
 """Why the last login ended: never ended; kicked by another device; signed out on the phone; signed out by the client."""
 
@@ -57,10 +59,11 @@ class Account:
 
 @frozen
 class Person:
-    """Somebody whom a bot's account knows."""
+    """Somebody whom a bot's account knows; `remark` is what the account calls them, empty = nothing."""
 
     id: str
     name: str
+    remark: str = ""
 
 
 @frozen
@@ -91,7 +94,9 @@ class ChatMessage:
         from_id: Who wrote it.
         from_name: Their name.
         via: `client`: the bot's client; `phone`: the account itself, on its phone; `person`: somebody else.
-        text: What is on the screen.
+        text: What is on the screen; empty for a card or an image.
+        card: The mini-program card; None = it is none.
+        picture: The digest of the image; empty = it is none.
         mentions: WeChat ids of those who are mentioned for real.
         time: When it reached WeChat.
         msgid: The gateway's number, for `client`; else 0.
@@ -113,6 +118,8 @@ class ChatMessage:
     msgid: int
     attempt: int
     mention: Literal["ok", "not_in_room", "unknown"]
+    card: Card | None = None
+    picture: str = ""
 
 
 @frozen(kw_only=True)
@@ -162,3 +169,7 @@ class NotLoggedIn(SimulatorError):
 
 class NoSuchRoom(SimulatorError):
     """The account is in no such room."""
+
+
+class NoSuchPerson(SimulatorError):
+    """The account knows no such person."""

@@ -10,10 +10,12 @@ from attrs import evolve
 from wxrc_core.puppet import (
     Accepted,
     Capabilities,
+    Contact,
     NotConnected,
     NotSent,
     Outgoing,
     Rejected,
+    ReportContacts,
     ReportDigitsWanted,
     ReportLoggedIn,
     ReportLoggedOut,
@@ -26,6 +28,7 @@ from wxrc_core.puppet import (
     RoomMissing,
     SendOutcome,
     Unconfirmed,
+    UserMissing,
 )
 from wxrc_puppet.port import PuppetContext, PuppetError, PuppetFactory, ReportTo
 from wxrc_puppet.simulator.model import (
@@ -34,8 +37,10 @@ from wxrc_puppet.simulator.model import (
     Code,
     CodeState,
     Login,
+    NoSuchPerson,
     NoSuchRoom,
     NotLoggedIn,
+    Person,
     RoomView,
     SimulatorError,
 )
@@ -74,7 +79,14 @@ class SimulatedPuppet:
     """
 
     capabilities: ClassVar[Capabilities] = Capabilities(
-        login_kinds=("web", "mac"), rooms=True, contacts=True, mentions=True, receipts=True, inbound=True, pace="none"
+        login_kinds=("web", "mac"),
+        content=frozenset({"text", "app", "image"}),
+        rooms=True,
+        contacts=True,
+        mentions=True,
+        receipts=True,
+        inbound=True,
+        pace="none",
     )
 
     def __init__(self, context: PuppetContext, wechat: SimulatedWeChat) -> None:
@@ -183,6 +195,7 @@ class SimulatedPuppet:
         await report(ReportLoggedIn(at=self._context.clock(), wxid=me.wxid, name=me.name))
         whole_at = anyio.current_time() + self._options.sync_ms / 1000
         told: tuple[list[RoomView], bool] | None = None
+        told_people: tuple[list[Person], bool] | None = None
         while True:
             seen = self._news.number
             if self._released:
@@ -195,6 +208,10 @@ class SimulatedPuppet:
             if told != (rooms, wait <= 0):
                 await self._report_rooms(rooms, wait <= 0, report)
                 told = (rooms, wait <= 0)
+            people = self._wechat.directory.people(self._bot)  # before messages: the writer of one may be new
+            if told_people != (people, wait <= 0):
+                await self._report_contacts(people, wait <= 0, report)
+                told_people = (people, wait <= 0)
             for message in self._wechat.messages.waiting(self._bot, limit=20):
                 await report(self._as_report(message))
                 self._wechat.messages.taken(self._bot, message.seq)
@@ -215,6 +232,11 @@ class SimulatedPuppet:
         known = rooms if whole else rooms[: len(rooms) // 2]
         listed = tuple(Room(room.id, room.topic) for room in known)
         await report(ReportRooms(at=self._context.clock(), rooms=listed, complete=whole))
+
+    async def _report_contacts(self, people: list[Person], whole: bool, report: ReportTo) -> None:
+        known = people if whole else people[: len(people) // 2]
+        listed = tuple(Contact(person.id, person.name, person.remark) for person in known)
+        await report(ReportContacts(at=self._context.clock(), contacts=listed, complete=whole))
 
     def _as_report(self, message: ChatMessage) -> ReportMessage:
         return ReportMessage(
@@ -245,6 +267,8 @@ class SimulatedPuppet:
             return NotConnected(str(error))
         except NoSuchRoom:
             return RoomMissing("The account is not in this room: it was dissolved, or it never was.")
+        except NoSuchPerson:
+            return UserMissing("The account knows no such person.")
         except SimulatorError as error:
             return NotSent(str(error))
         if fault == "hang":

@@ -12,7 +12,7 @@ import apsw
 
 from wxrc_puppet.simulator.model import SimulatorError
 
-VERSION = 1
+VERSION = 2
 
 TABLES = """
 CREATE TABLE account (
@@ -22,7 +22,8 @@ CREATE TABLE account (
     ended TEXT NOT NULL DEFAULT '', taken INTEGER NOT NULL DEFAULT 0, deduplicates INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE person (
-    bot TEXT NOT NULL, id TEXT NOT NULL, name TEXT NOT NULL, nr INTEGER NOT NULL, PRIMARY KEY (bot, id)
+    bot TEXT NOT NULL, id TEXT NOT NULL, name TEXT NOT NULL, nr INTEGER NOT NULL, remark TEXT NOT NULL DEFAULT '',
+    PRIMARY KEY (bot, id)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE room (
     bot TEXT NOT NULL, id TEXT NOT NULL, topic TEXT NOT NULL, fault TEXT NOT NULL DEFAULT '', nr INTEGER NOT NULL,
@@ -35,8 +36,13 @@ CREATE TABLE message (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, bot TEXT NOT NULL, id TEXT NOT NULL UNIQUE,
     room_id TEXT NOT NULL, user_id TEXT NOT NULL, place TEXT NOT NULL, from_id TEXT NOT NULL, from_name TEXT NOT NULL,
     via TEXT NOT NULL, text TEXT NOT NULL, mentions TEXT NOT NULL, time INTEGER NOT NULL,
-    msgid INTEGER NOT NULL DEFAULT 0, attempt INTEGER NOT NULL DEFAULT 0, mention TEXT NOT NULL DEFAULT 'ok'
+    msgid INTEGER NOT NULL DEFAULT 0, attempt INTEGER NOT NULL DEFAULT 0, mention TEXT NOT NULL DEFAULT 'ok',
+    card TEXT NOT NULL DEFAULT '',          -- JSON, of a mini-program card
+    picture TEXT NOT NULL DEFAULT ''        -- digest, of an image
 ) STRICT;
+CREATE TABLE picture (
+    digest TEXT PRIMARY KEY, media_type TEXT NOT NULL, data BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
 CREATE INDEX message_chat ON message (bot, room_id, user_id, seq);
 CREATE INDEX message_via ON message (bot, via, seq);
 CREATE INDEX message_msgid ON message (bot, msgid) WHERE msgid <> 0;
@@ -47,6 +53,16 @@ CREATE TABLE code (
 CREATE INDEX code_bot ON code (bot, nr);
 """
 
+
+FROM_1 = """
+ALTER TABLE person ADD COLUMN remark TEXT NOT NULL DEFAULT '';
+ALTER TABLE message ADD COLUMN card TEXT NOT NULL DEFAULT '';
+ALTER TABLE message ADD COLUMN picture TEXT NOT NULL DEFAULT '';
+CREATE TABLE picture (
+    digest TEXT PRIMARY KEY, media_type TEXT NOT NULL, data BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+"""
+"""What makes a file of format 1 one of format 2."""
 
 IN_MEMORY = ":memory:"
 """The path of a simulated WeChat without a file."""
@@ -70,6 +86,9 @@ def open_file(path: Path | str) -> apsw.Connection:
         found = db.pragma("user_version")
         if found == 0:
             db.execute(TABLES)
+            db.pragma("user_version", VERSION)
+        elif found == 1:
+            db.execute(FROM_1)
             db.pragma("user_version", VERSION)
     if found > VERSION:
         db.close()

@@ -25,6 +25,7 @@ class Line:
         members: How many people a room has, the account included.
         fault: What is wrong with the room.
         last: What was written last, in one line; empty = nothing.
+        kind: What that is: `text`, `app` or `image`.
         when: When that was.
         mentioned: That mentions the account.
     """
@@ -37,6 +38,7 @@ class Line:
     last: str
     when: str
     mentioned: bool
+    kind: str = "text"
 
 
 @frozen
@@ -67,7 +69,7 @@ def chat_lines(wechat: SimulatedWeChat, account: Account) -> list[Line]:
         lines.append(_line(wechat, account, f"room/{room.id}", room.topic, last, members=members, fault=room.fault))
     for person in wechat.directory.people(account.bot):
         last = wechat.messages.chat(account.bot, user_id=person.id, limit=1)
-        lines.append(_line(wechat, account, f"user/{person.id}", person.name, last))
+        lines.append(_line(wechat, account, f"user/{person.id}", person.remark or person.name, last))
     return [line for _, line in sorted(lines, key=lambda pair: -pair[0])]
 
 
@@ -81,14 +83,16 @@ def _line(
     members: int = 0,
     fault: str = "",
 ) -> tuple[int, Line]:
-    text, when, seq, mentioned = "", "", 0, False
+    text, when, seq, mentioned, kind = "", "", 0, False, "text"
     if last:
         [message] = last
         mentioned = account.wxid in message.mentions
         who = f"{message.from_name}: " if members and message.via == "person" else ""
-        text = " ".join(f"{who}{message.text[:80]}".split())
+        kind = "app" if message.card is not None else "image" if message.picture else "text"
+        said = message.card.title if message.card is not None else message.text
+        text = " ".join(f"{who}{said[:80]}".split())
         when, seq = clock_time(message.time, wechat.clock()), message.seq
-    return seq, Line(path, name, members > 0, members, fault, text, when, mentioned)
+    return seq, Line(path, name, members > 0, members, fault, text, when, mentioned, kind)
 
 
 def bubbles(wechat: SimulatedWeChat, account: Account, messages: Sequence[ChatMessage]) -> list[Bubble]:

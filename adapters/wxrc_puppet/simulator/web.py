@@ -1,7 +1,8 @@
 """The simulator's pages: phones in the browser. They work without JavaScript; with it they follow what happens by themselves.
 
 | page | what | | --- | --- | | `/sim` | the phones | | `/sim/{bot}` | a phone: its login, its chats | | `/sim/{bot}/room/{id}`,
-`/sim/{bot}/user/{id}` | a chat: read it, and write as anybody in it | | `/sim/qr/{token}` | what the phone shows once a QR code was
+`/sim/{bot}/user/{id}` | a chat: read it, and write as anybody in it | | `/sim/picture/{digest}` | an image that reached
+this WeChat | | `/sim/qr/{token}` | what the phone shows once a QR code was
 scanned; forms there post to `.../confirm` and `.../refuse` |
 
 A page consists of a *live* part and the rest. Asked with `?live=TAG`, it answers with its live part alone as soon as that differs from
@@ -73,6 +74,7 @@ def routes(wechat: SimulatedWeChat) -> list[BaseRoute]:
         pages.route("/sim/qr/{token}", get=pages.code),
         pages.route("/sim/qr/{token}/confirm", post=pages.confirm),
         pages.route("/sim/qr/{token}/refuse", post=pages.refuse),
+        pages.route("/sim/picture/{digest}", get=pages.picture),
         pages.route("/sim/{bot}", get=pages.phone),
         pages.route("/sim/{bot}/logout", post=pages.log_out),
         pages.route("/sim/{bot}/kick", post=pages.kick),
@@ -249,7 +251,7 @@ class _Pages:
             messages = self._wechat.messages.chat(account.bot, user_id=person.id)
             return View("chat", {
                 "account": account,
-                "title": person.name,
+                "title": texts("called", remark=person.remark, name=person.name) if person.remark else person.name,
                 "count": 0,
                 "fault": "",
                 "bubbles": bubbles(self._wechat, account, messages),
@@ -316,6 +318,14 @@ class _Pages:
         if name not in self._static:
             raise Trouble(*NOTHING)
         return Response(self._static[name], headers={**HEADERS, "Cache-Control": "no-cache"}, media_type=STATIC[name])
+
+    async def picture(self, request: Request) -> Response:
+        """Serve an image that reached this WeChat; it never changes under its name."""
+        found = self._wechat.messages.picture(request.path_params["digest"])
+        if found is None:
+            raise Trouble(*NOTHING)
+        kept = "private, max-age=31536000, immutable"
+        return Response(found[1], headers={**HEADERS, "Cache-Control": kept}, media_type=found[0])
 
     async def nothing(self, request: Request) -> Response:
         """Say that there is nothing here."""

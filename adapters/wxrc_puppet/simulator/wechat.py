@@ -28,7 +28,7 @@ from wxrc_puppet.simulator.news import POLL_S, News
 from wxrc_puppet.simulator.options import BadOption, read_options
 from wxrc_puppet.simulator.schema import IN_MEMORY, open_file
 
-RESERVED = ("api", "qr", "static")
+RESERVED = ("api", "picture", "qr", "static")
 """Names that the pages need for themselves (`web`)."""
 
 

@@ -79,7 +79,12 @@ class WechatyPuppet:
     """
 
     capabilities: ClassVar[Capabilities] = Capabilities(
-        login_kinds=("web",), content=frozenset({"text"}), rooms=True, mentions=True, receipts=True, inbound=True
+        login_kinds=("web",),
+        content=frozenset({"text", "app", "image"}),
+        rooms=True,
+        mentions=True,
+        receipts=True,
+        inbound=True,
     )
 
     def __init__(self, context: PuppetContext) -> None:

@@ -44,8 +44,12 @@ ROOM_MEMBER_LIST = Call("RoomMemberList", pb.Ids)
 ROOM_MEMBER_PAYLOAD = Call("RoomMemberPayload", pb.Member)
 MESSAGE_PAYLOAD = Call("MessagePayload", pb.Message)
 MESSAGE_SEND_TEXT = Call("MessageSendText", pb.Sent)
+MESSAGE_SEND_MINI_PROGRAM = Call("MessageSendMiniProgram", pb.Sent)
+MESSAGE_SEND_FILE = Call("MessageSendFile", pb.Sent)
+UPLOAD = Call("Upload", pb.Id)
 
 
+_CHUNK = 64 * 1024
 _ENDING_S = 0.3
 _CLOSED = "The connection to the Wechaty gateway was closed."
 
@@ -130,11 +134,24 @@ class WechatyServer:
         Raises:
             CallFailed: It came to nothing; whether it had an effect is not known.
         """
+        method = self._channel.unary_unary(f"/wechaty.Puppet/{call.name}", _write, call.answer.FromString)  # type: ignore[attr-defined]
+        return await self._ended(call, method, request or pb.Empty(), limit_ms or self._options.answer_ms)
+
+    async def upload(self, data: bytes, *, limit_ms: int) -> str:
+        """Hand a file to the gateway, in pieces; return the id under which it has it, for as long as it runs.
+
+        Raises:
+            CallFailed: It came to nothing. Nothing was sent to anybody.
+        """
+        pieces = (pb.Chunk(chunk=data[at : at + _CHUNK]) for at in range(0, len(data), _CHUNK))
+        method = self._channel.stream_unary(f"/wechaty.Puppet/{UPLOAD.name}", _write, UPLOAD.answer.FromString)
+        return (await self._ended(UPLOAD, method, pieces, limit_ms)).id
+
+    async def _ended(self, call: Call[Answer], method: Any, request: Any, limit_ms: int) -> Answer:
+        """Begin a call and wait for its end."""
         if self._closed:
             raise CallFailed(_CLOSED, grpc.StatusCode.CANCELLED)
-        method = self._channel.unary_unary(f"/wechaty.Puppet/{call.name}", _write, call.answer.FromString)  # type: ignore[attr-defined]
-        limit_ms = limit_ms or self._options.answer_ms
-        out = method(request or pb.Empty(), timeout=limit_ms / 1000, metadata=self._metadata)
+        out = method(request, timeout=limit_ms / 1000, metadata=self._metadata)
         # A call that is awaited and cancelled raises a CancelledError of gRPC's own making, which no cancel scope knows as its
         # own. So wait for its end beside it, and await it only then; if that wait is cancelled, the call ends by itself in time.
         self._out[out] = ended = anyio.Event()

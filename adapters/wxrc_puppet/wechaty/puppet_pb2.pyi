@@ -1,8 +1,8 @@
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Iterable as _Iterable
-from typing import ClassVar as _ClassVar, Optional as _Optional
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -107,6 +107,46 @@ class Text(_message.Message):
     text: str
     mentional_ids: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, conversation_id: _Optional[str] = ..., text: _Optional[str] = ..., mentional_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class MiniProgram(_message.Message):
+    __slots__ = ("appid", "description", "page_path", "thumb_url", "title", "username", "thumb_key")
+    APPID_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    PAGE_PATH_FIELD_NUMBER: _ClassVar[int]
+    THUMB_URL_FIELD_NUMBER: _ClassVar[int]
+    TITLE_FIELD_NUMBER: _ClassVar[int]
+    USERNAME_FIELD_NUMBER: _ClassVar[int]
+    THUMB_KEY_FIELD_NUMBER: _ClassVar[int]
+    appid: str
+    description: str
+    page_path: str
+    thumb_url: str
+    title: str
+    username: str
+    thumb_key: str
+    def __init__(self, appid: _Optional[str] = ..., description: _Optional[str] = ..., page_path: _Optional[str] = ..., thumb_url: _Optional[str] = ..., title: _Optional[str] = ..., username: _Optional[str] = ..., thumb_key: _Optional[str] = ...) -> None: ...
+
+class CardMessage(_message.Message):
+    __slots__ = ("conversation_id", "mini_program")
+    CONVERSATION_ID_FIELD_NUMBER: _ClassVar[int]
+    MINI_PROGRAM_FIELD_NUMBER: _ClassVar[int]
+    conversation_id: str
+    mini_program: MiniProgram
+    def __init__(self, conversation_id: _Optional[str] = ..., mini_program: _Optional[_Union[MiniProgram, _Mapping]] = ...) -> None: ...
+
+class FileMessage(_message.Message):
+    __slots__ = ("conversation_id", "file_box")
+    CONVERSATION_ID_FIELD_NUMBER: _ClassVar[int]
+    FILE_BOX_FIELD_NUMBER: _ClassVar[int]
+    conversation_id: str
+    file_box: str
+    def __init__(self, conversation_id: _Optional[str] = ..., file_box: _Optional[str] = ...) -> None: ...
+
+class Chunk(_message.Message):
+    __slots__ = ("chunk",)
+    CHUNK_FIELD_NUMBER: _ClassVar[int]
+    chunk: bytes
+    def __init__(self, chunk: _Optional[bytes] = ...) -> None: ...
 
 class Sent(_message.Message):
     __slots__ = ("id",)

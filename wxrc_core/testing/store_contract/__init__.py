@@ -28,11 +28,12 @@ from wxrc_core.testing.store_contract._words import (
 from wxrc_core.testing.store_contract.log import LogContract
 from wxrc_core.testing.store_contract.news import NewsContract
 from wxrc_core.testing.store_contract.ownership import OwnershipContract
+from wxrc_core.testing.store_contract.restore import RestoreContract
 from wxrc_core.testing.store_contract.snapshots import SnapshotContract
 from wxrc_core.testing.store_contract.vault import VaultContract
 
 
-class StoreContract(LogContract, NewsContract, OwnershipContract, SnapshotContract):
+class StoreContract(LogContract, NewsContract, OwnershipContract, RestoreContract, SnapshotContract):
     """What every store does. Override the fixture `open_store`; `wait` and `lapse` where time does not pass as usual."""
 
 
@@ -44,6 +45,7 @@ __all__ = [
     "OpenStore",
     "OpenVault",
     "OwnershipContract",
+    "RestoreContract",
     "SnapshotContract",
     "Store",
     "StoreContract",

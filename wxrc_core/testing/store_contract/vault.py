@@ -52,3 +52,15 @@ class VaultContract(Contract):
             found = [await vault.get(f"name{number}") for number in range(30)]
 
         assert [f"secret{number}".encode() for number in range(30)] == found
+
+    async def test_names(self, open_vault: OpenVault) -> None:
+        """All names are given out, sorted, and nothing that the vault keeps for itself."""
+        async with open_vault("vault") as vault:
+            before = await vault.names()
+            for name in ("b", "a/1", "会话/bot", "gone"):
+                await vault.put(name, b"x")
+            await vault.delete("gone")
+            names = await vault.names()
+
+        assert [] == list(before)
+        assert ["a/1", "b", "会话/bot"] == list(names)
