@@ -71,7 +71,7 @@ bench: $(VENV)/.dev ## measure, against what stands beside it in the same run
 soak: $(VENV)/.dev ## the long simulations, every planted fault, many more kills and power cuts
 	WXRC_SEEDS=$(SOAK_SEEDS) WXRC_KILLS=$(SOAK_KILLS) WXRC_CUTS=$(SOAK_CUTS) WXRC_EXAMPLES=$(SOAK_EXAMPLES) WXRC_HOSTILE=$(SOAK_HOSTILE) \
 		$(BIN)/python -m pytest --timeout 0 tests/test_simulation.py tests/test_kill.py tests/test_store_power.py tests/test_kit_machines.py \
-		tests/test_http_memory.py tests/test_postgres_processes.py
+		tests/test_http_memory.py tests/test_postgres_processes.py tests/test_postgres_gateways.py
 	$(BIN)/python -m wxrc_simulation --plants
 
 proto: $(BIN)/python ## write the Wechaty protocol's Python from its .proto file

@@ -13,6 +13,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from itertools import count
 from pathlib import Path
 
@@ -44,11 +45,10 @@ class PostgresServer:
         home = tempfile.mkdtemp(prefix="wxrc-postgres-")
         atexit.register(shutil.rmtree, home, ignore_errors=True)
         self.folder = Path(home) / "data"
-        if copy_of is not None:
-            shutil.copytree(copy_of, self.folder)
+        shutil.copytree(copy_of or _new_data(), self.folder)
         self._kit = get_server(self.folder, start=False)
         self._kit.ensure_pgdata_inited()
-        for path in self.folder.rglob("*") if copy_of is not None and self._kit.system_user else ():
+        for path in self.folder.rglob("*") if self._kit.system_user else ():
             shutil.chown(path, self._kit.system_user)
 
     def __enter__(self) -> "PostgresServer":
@@ -57,7 +57,7 @@ class PostgresServer:
 
     def __exit__(self, *exc: object) -> None:
         if self.process.poll() is None:
-            self.stop()
+            self.stop(signal.SIGQUIT)  # what it has is thrown away: it need not write it out
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
@@ -128,6 +128,15 @@ class PostgresServer:
         return other
 
 
+@cache
+def _new_data() -> Path:
+    """Return the data of a new server, made once: that takes longer than a copy."""
+    home = tempfile.mkdtemp(prefix="wxrc-postgres-")
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    get_server(Path(home) / "data", start=False).ensure_pgdata_inited()
+    return Path(home) / "data"
+
+
 def _children(pid: int) -> list[int]:
     return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
@@ -137,4 +146,3 @@ def postgres() -> Iterator[PostgresServer]:
     """A server that all tests share, each with a database or a schema of its own."""
     with PostgresServer() as server:
         yield server
-        server.stop(signal.SIGQUIT)  # what it has is thrown away: it need not write it out

@@ -1,15 +1,19 @@
 """The `wxrc` command and the service on a PostgreSQL store: set-up, requests, verify, prune, and that the password is never shown."""
 
 import gzip
+import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
+import click
 import pytest
 
 from tests.live import Service, call, cli
 from tests.postgres import PostgresServer
 from wxrc_core import message
 from wxrc_core.log import Entry
+from wxrc_service.cli import main
 from wxrc_service.stores import has_password, shown
 from wxrc_store.postgres import PostgresStore
 
@@ -90,6 +94,50 @@ def test_verify_and_prune(url: str, tmp_path: Path) -> None:
     assert "can read the password in --store" in before.stderr
     assert "" == pruned.stderr
     assert "hunter2" not in before.stdout + before.stderr + pruned.stdout
+
+
+def commands(command: click.Command, path: str = "wxrc") -> Iterator[tuple[str, click.Command]]:
+    """Return all commands that do something, with their names."""
+    if isinstance(command, click.Group):
+        for name, each in command.commands.items():
+            yield from commands(each, f"{path} {name}")
+    else:
+        yield path, command
+
+
+@pytest.mark.parametrize(
+    ("name", "command"), list(commands(main)), ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_every_command_takes_a_store(name: str, command: click.Command) -> None:
+    """Whatever a command does, it does it on a server too."""
+    options = {each.name for each in command.params}
+
+    assert {"data", "store", "vault_key_file"} <= options
+
+
+def test_moving_to_postgres(url: str, tmp_path: Path) -> None:
+    """A log goes from a file to a server with its secrets: the same KEY is taken, and nothing is imported under a service that runs."""
+    here, there, place, env = tmp_path / "here", tmp_path / "there", tmp_path / "log", {"WXRC_STORE": url}
+    (tmp_path / "pass").write_text("correct horse battery staple")
+    sealed = ("--with-secrets", str(tmp_path / "pass"))
+    made = json.loads(cli("channel", "add", "crm", "--json", data=here).stdout)
+    cli("bot", "add", "zhao", "--puppet", "simulator", "--channel", "crm", data=here)
+    cli("export", str(place), *sealed, data=here)
+    cli("import", str(place), *sealed, data=there, env=env)
+    verified = cli("verify", data=there, env=env).stdout
+    with Service(there, env=env) as service:
+        service.start()
+        answer = call(
+            service.url, "crm", made["key"], "zhao", "roomSendText", {"roomTopic": "一群", "text": "你好"}, txcode="t1"
+        )
+        env |= {"WXRC_VAULT_KEY": (there / "vault.key").read_text().strip()}
+        refused = cli("import", str(place), *sealed, data=tmp_path / "elsewhere", env=env, expect=1)
+        assert 0 == service.stop()
+
+    assert "are in order" in verified
+    assert answer["msgid"] is not None
+    assert "uses the log on" in refused.stderr
+    assert "hunter2" not in refused.stderr
 
 
 def life(number: int) -> Entry:

@@ -34,11 +34,17 @@ KEY = b"k" * 32
 _schemas = count()
 
 
+@pytest.fixture
+def anyio_backend() -> str:
+    """What is kept in a session does not depend on the event loop; the contract runs under both without a pooler."""
+    return "asyncio"
+
+
 @pytest.fixture(scope="session")
 def pooled(postgres: PostgresServer) -> Iterator[str]:
     """The URL of a database behind pgbouncer, with fewer sessions than the store has connections."""
     program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
-    assert program, "pgbouncer is missing: apt-get install pgbouncer"
+    assert program, "pgbouncer is missing; `make tools` brings it, and so does: apt-get install pgbouncer"
     port, database, home = free_port(), postgres.database(), Path(tempfile.mkdtemp(prefix="wxrc-pgbouncer-"))
     home.chmod(0o755)  # pytest's own folders are closed to the user that it runs as
     (home / "pgbouncer.ini").write_text(

@@ -18,6 +18,12 @@ KEY = b"k" * 32
 
 
 @pytest.fixture
+def anyio_backend() -> str:
+    """What a server says does not depend on the event loop; the contract runs under both."""
+    return "asyncio"
+
+
+@pytest.fixture
 def database(postgres: PostgresServer) -> str:
     """Name a new database."""
     return postgres.database()

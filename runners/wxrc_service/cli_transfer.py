@@ -122,6 +122,8 @@ def import_command(data: DataDir, file: Path, passphrase: Path | None, as_json: 
         with ExitStack() as stack:
             read = _reader(sys.stdin.buffer if file == Path("-") else stack.enter_context(file.open("rb")))
             async with opened(data) as store:
+                if owner := next((each.member for each in (await store.owners()).values() if each.alive), None):
+                    raise Refusal(f"a wxrc service ({owner}) uses the log on {data}; stop it first")
                 done = await import_log(store, store.vault, read, passphrase=_passphrase(passphrase))
         if as_json:
             echo_json({"events": done.events, "held": done.held, "secrets": done.secrets, "position": done.position})
