@@ -12,13 +12,14 @@ DATA ?= wxrc-data
 SOAK_SEEDS ?= 100000
 SOAK_KILLS ?= 300
 SOAK_CUTS ?= 1000
-# What the clients in docs/clients are built and run with: each tool, and what brings it on Debian.
+# What the clients in docs/clients are built and run with, and the browser for the page at /docs: each tool, and what brings it on Debian.
 LANGUAGES := curl=curl openssl=openssl php=php-cli go=golang-go javac=default-jdk-headless mono=mono-runtime \
-	mcs=mono-mcs+libmono-system-net-http4.0-cil
+	mcs=mono-mcs+libmono-system-net-http4.0-cil chromium=chromium+fonts-noto-cjk
 # What the PostgreSQL store is tested behind.
 POOLER := pgbouncer=pgbouncer
 SOAK_EXAMPLES ?= 2000
 SOAK_HOSTILE ?= 200000
+SOAK_REQUESTS ?= 200
 
 .DEFAULT_GOAL := help
 .PHONY: help run tools test check bench soak proto states clean
@@ -42,13 +43,13 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 run: $(VENV)/.service ## run the service with the simulator, and print what to open
 	@$(BIN)/wxrc demo --data $(DATA)
 
-tools: ## install what the tests need from the system, where it is missing: languages, a pooler
+tools: ## install what the tests need from the system, where it is missing: languages, a browser, a pooler
 	@missing=$$(for each in $(LANGUAGES) $(POOLER); do PATH=$$PATH:/usr/sbin command -v $${each%%=*} >/dev/null || echo "$${each#*=}" | tr + ' '; done); \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	install="apt-get install --yes --no-install-recommends $$(echo $$missing)"; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$install -qq; \
-	else false; fi || echo "The tests need more tools; run: sudo $$install"
+	else false; fi || echo "Some tests need more than this machine has; run: sudo $$install"
 
 test: $(VENV)/.dev tools ## run all tests, against real servers
 	$(BIN)/python -m pytest $(ARGS)
@@ -70,8 +71,9 @@ bench: $(VENV)/.dev ## measure, against what stands beside it in the same run
 
 soak: $(VENV)/.dev ## the long simulations, every planted fault, many more kills and power cuts
 	WXRC_SEEDS=$(SOAK_SEEDS) WXRC_KILLS=$(SOAK_KILLS) WXRC_CUTS=$(SOAK_CUTS) WXRC_EXAMPLES=$(SOAK_EXAMPLES) WXRC_HOSTILE=$(SOAK_HOSTILE) \
+		WXRC_REQUESTS=$(SOAK_REQUESTS) \
 		$(BIN)/python -m pytest --timeout 0 tests/test_simulation.py tests/test_kill.py tests/test_store_power.py tests/test_kit_machines.py \
-		tests/test_http_memory.py tests/test_postgres_processes.py tests/test_postgres_gateways.py
+		tests/test_http_memory.py tests/test_postgres_processes.py tests/test_postgres_gateways.py tests/test_openapi_schemathesis.py
 	$(BIN)/python -m wxrc_simulation --plants
 
 proto: $(BIN)/python ## write the Wechaty protocol's Python from its .proto file

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
+from tests.openapi import answer_place, errors
 from tests.postgres import postgres as postgres
 from tests.receiver import Receiver
 from tests.webhooks import KEY, SECRET
 from wxrc_core.testing.scripted import ScriptedClient
+from wxrc_http import testing
 from wxrc_simulation.fixture import virtual as virtual
 
 
@@ -30,3 +33,18 @@ def client() -> ScriptedClient:
     scripted = ScriptedClient()
     scripted.logs_in("一群", "二群")
     return scripted
+
+
+@pytest.fixture(scope="session", autouse=True)
+def answers_conform() -> Iterator[None]:
+    """Check every answer that a test gets by `wxrc_http.testing.Caller` against the OpenAPI document."""
+    enveloped = testing.enveloped
+
+    def checked(response: httpx.Response) -> httpx.Response:
+        place = answer_place(response.request.url.path.removeprefix("/api/"), response.status_code)
+        assert [] == errors(place, enveloped(response).json())
+        return response
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(testing, "enveloped", checked)
+        yield

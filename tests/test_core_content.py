@@ -81,6 +81,7 @@ def test_images_cut_short(kind: str) -> None:
         "large",
     ],
 )
+@pytest.mark.wire("attack.bombs")
 def test_what_is_no_image(data: bytes) -> None:
     """What is no image, unpacks to too many pixels or is too large is refused, in a sentence."""
     with pytest.raises(InvalidValue, match="image"):

@@ -142,6 +142,7 @@ async def test_a_removed_channel_is_as_if_unknown(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "weak", ["6f1d7a0c5b9e4e2f8a3c", "short", "", "aaaaaaaaaaaaaaaaaaaaaaaa", "change-me-change-me-9"]
 )
+@pytest.mark.wire("attack.sample_secrets")
 async def test_a_gateway_does_not_serve_a_weak_key(tmp_path: Path, weak: str) -> None:
     """With an empty, short or sample KEY in the vault a gateway refuses to start; one that only looks starts, so that it can be rotated."""
     path = tmp_path / "wxrc.db"

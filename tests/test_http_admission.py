@@ -101,6 +101,7 @@ async def test_calls_from_elsewhere_are_refused(
 # -- quota ----------------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.wire("answer.429")
 async def test_over_its_quota_a_channel_is_told_when_to_come_back(backend: FakeBackend) -> None:
     """The answer is 429 with the envelope, code 22 and `Retry-After`; nothing is recorded, and other channels go on."""
     set_up(backend, requests_per_minute=2)
@@ -166,6 +167,7 @@ def test_a_new_quota_counts_at_once() -> None:
 # -- wrong signatures -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.wire("attack.guessing")
 async def test_wrong_signatures_are_throttled_and_the_right_one_is_not(backend: FakeBackend) -> None:
     """After so many from one address the answer is 429; the channel itself is let in from there, and others get 13 elsewhere."""
     here = From(backend, "203.0.113.9")

@@ -45,6 +45,21 @@ PAIRS = [
 ]
 
 
+@pytest.mark.parametrize(("original", "body"), [("roomSendText", TEXT), ("login", {})])
+async def test_a_copy_before_the_repetition(
+    original: str, body: dict[str, object], backend: FakeBackend, caller: Caller
+) -> None:
+    """After a restart a copy at another interface may come first; the client that repeats its request gets its answer all the same."""
+    raw = dumps({"reqHead": a_head(), "reqBody": body}).encode()
+    headers = JSON | signed(raw, kind="MD5")
+    first = res_body(await caller.send(original, raw, headers))
+    restarted = Caller(backend)
+
+    assert "12" == res_body(await restarted.send("logout", raw, headers))["rtCode"]
+    again = res_body(await restarted.send(original, raw, headers))
+    assert ("0", first.get("msgid")) == (again["rtCode"], again.get("msgid"))
+
+
 @pytest.mark.parametrize(("first", "second"), PAIRS)
 @pytest.mark.parametrize("kind", ["MD5", "HMAC-SHA256"])
 @pytest.mark.wire("sign.one_interface", "attack.replay")

@@ -187,6 +187,7 @@ async def test_a_message_is_recorded_as_asked(backend: FakeBackend, caller: Call
         (puppet.Unconfirmed("no answer"), "-1", "unconfirmed"),
     ],
 )
+@pytest.mark.wire("sendStatus")
 async def test_an_answer_that_waited(
     outcome: puppet.SendOutcome, status: str, reason: str, backend: FakeBackend, caller: Caller
 ) -> None:

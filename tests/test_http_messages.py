@@ -48,6 +48,7 @@ def the_message(backend: FakeBackend) -> MessageQueued:
 @pytest.mark.parametrize(
     ("interface", "content"), [("userSendText", {"text": "你好"}), ("userSendApp", {"app": CARD}), ("userSendImg", {"file": "a.png"})]
 )  # fmt: skip
+@pytest.mark.wire("userSend")
 async def test_a_message_to_a_person(
     interface: str, content: dict[str, Any], named: dict[str, str], backend: FakeBackend, caller: Caller
 ) -> None:
@@ -134,6 +135,7 @@ NEW = {"title": "订单", "pagepath": "p", "username": "gh_1@app", "thumbUrl": "
     ],
     ids=["v0.1", "v0.3"],
 )
+@pytest.mark.wire("roomSendApp")
 async def test_cards_of_both_revisions(
     app: dict[str, Any], card: Card, written: Any, backend: FakeBackend, caller: Caller
 ) -> None:
@@ -171,6 +173,7 @@ async def test_wrong_cards(app: Any, code: str, named: str, backend: FakeBackend
     assert [] == backend.log
 
 
+@pytest.mark.wire("sendStatus")
 async def test_a_refused_card_is_not_called_sent(backend: FakeBackend, caller: Caller) -> None:
     """A card that WeChat refuses is 3 with a reason, and the sentence says that nothing was sent."""
     backend.outcome = puppet.Rejected("no")
@@ -180,6 +183,7 @@ async def test_a_refused_card_is_not_called_sent(backend: FakeBackend, caller: C
     assert "WeChat refused the card; nothing was sent." == said["rtMsg"]
 
 
+@pytest.mark.wire("sendStatus")
 async def test_a_refused_text_is_not_called_sent(backend: FakeBackend, caller: Caller) -> None:
     """A text that WeChat refuses is -1 `rejected`, with a sentence of its own."""
     backend.outcome = puppet.Rejected("no")
@@ -194,12 +198,14 @@ async def test_a_refused_text_is_not_called_sent(backend: FakeBackend, caller: C
 @pytest.mark.parametrize(
     "file", ["https://img.example/a.png?token=1", "http://img.example:8080/", "a.png", "2026/订单 1.png"]
 )
+@pytest.mark.wire("roomSendImg")
 async def test_an_image_that_is_fetched_later(file: str, backend: FakeBackend, caller: Caller) -> None:
     """A URL or a name in the media folder is accepted as it is; nothing is fetched for the answer."""
     assert "0" == (await caller.call("roomSendImg", {"file": file, "roomId": "1@chatroom"}))["rtCode"]
     assert Image(source=file) == the_message(backend).image
 
 
+@pytest.mark.wire("roomSendImg")
 async def test_an_image_in_the_request(backend: FakeBackend, caller: Caller) -> None:
     """The bytes of a `data:` URL are checked by their content and stored; what the URL calls them does not matter."""
     file = DATA.replace("image/png", "text/html")
@@ -257,6 +263,7 @@ async def test_unsupported_by_name(
 # -- loginCode ------------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.wire("loginCode")
 async def test_digits_are_handed_over_once(backend: FakeBackend, caller: Caller) -> None:
     """Digits are accepted while the phone shows some; repeated, the answer is the same, and they are in no event."""
     head = a_head(botcode="qian")
@@ -286,6 +293,7 @@ async def test_wrong_digits_bodies(body: dict[str, Any], code: str, caller: Call
 # -- msgCancel, msgStatus -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.wire("msgCancel")
 async def test_cancelling(backend: FakeBackend, caller: Caller) -> None:
     """A queued message is cancelled once; asked again the answer is the same; its txcode is used up."""
     await caller.call("roomSendText", TEXT)
@@ -298,6 +306,7 @@ async def test_cancelling(backend: FakeBackend, caller: Caller) -> None:
     assert "12" == (await caller.call("roomSendText", TEXT, head=head))["rtCode"]
 
 
+@pytest.mark.wire("msgCancel")
 async def test_too_late_to_cancel(backend: FakeBackend, caller: Caller) -> None:
     """A message that was sent cannot be cancelled: 34, and the sentence says where it stands."""
     backend.outcome = puppet.Accepted("r1")
@@ -341,6 +350,7 @@ async def test_status_says_how_it_is_known(backend: FakeBackend, caller: Caller)
 # -- lists ----------------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.wire("contactList")
 async def test_contacts_in_pages(backend: FakeBackend, caller: Caller) -> None:
     """Contacts come by id, page by page, with nickname and remark."""
     first = await caller.call("contactList", {"limit": 2})
@@ -357,6 +367,7 @@ async def test_contacts_in_pages(backend: FakeBackend, caller: Caller) -> None:
     assert not (await caller.call("contactList"))["complete"]
 
 
+@pytest.mark.wire("botList")
 async def test_bots_in_pages(backend: FakeBackend, caller: Caller) -> None:
     """A channel's own bots, each with the fields of botStatus, what it can do and what its pace leaves."""
     said = await caller.call("botList")
@@ -388,6 +399,7 @@ async def test_bots_in_pages(backend: FakeBackend, caller: Caller) -> None:
         ("atLst", "atList"),
     ],
 )
+@pytest.mark.wire("head.hints")
 async def test_a_misspelt_field(unknown: str, known: str, caller: Caller) -> None:
     """The answer is the same and carries a hint that names both."""
     said = await caller.call("roomSendText", TEXT | {unknown: "x"}, headers=EN)

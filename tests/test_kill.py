@@ -86,6 +86,7 @@ async def whole_log(data: Path) -> list[Recorded]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
+@pytest.mark.wire("once.restart")
 def test_killed_at_random_moments_under_load(tmp_path: Path) -> None:
     """Over all kills: one message per txcode, each with one end, none in WeChat twice, every due callback told, one scan."""
     chance = random.Random(20261124)

@@ -87,6 +87,7 @@ def wait_for(receiver: Receiver, find: Callable[[Receiver], Received | None]) ->
 
 @pytest.mark.slow
 @pytest.mark.parametrize("side", [simulator, wechaty])
+@pytest.mark.wire("callback.qrCode", "callback.botStatus", "callback.userMsg", "callback.sendStatus")
 def test_main_job(side: Callable[[], Any], tmp_path: Path) -> None:
     """The sequence of the issue, as a business system lives through it."""
     with side() as wechat, Receiver() as receiver, Service(tmp_path / "data") as service:

@@ -131,6 +131,34 @@ def test_prune_moves_what_has_ended_and_nothing_else(tmp_path: Path, client: Scr
     assert all(line["stream"].startswith(("message/", "delivery/", "inbound/")) for line in lines)
 
 
+def test_a_pruned_log_is_in_order(tmp_path: Path, client: ScriptedClient) -> None:
+    """Where nothing came after what was pruned, the snapshot that knows of it is not called wrong; a snapshot that is wrong is."""
+    virtual = Virtual("asyncio")
+    now = START + 5 * DAY_MS
+
+    async def flow() -> None:
+        gateway = await virtual.start(kinds(client))
+        await up(gateway)
+        for number in range(70):
+            await gateway.send_text("demo", f"{number}", room="一群", wait_s=5)
+        await virtual.leave(gateway)
+        async with virtual.store.replica() as store:
+            pruned = await maintenance.prune(store, START + DAY_MS, tmp_path / "old.jsonl.gz", now)
+            verdict = await maintenance.verify(store)
+            assert pruned.streams >= 70
+            assert () == verdict.wrong
+            assert verdict.snapshot
+            [(position, schema, blob)] = [await store.newest([snapshot.SCHEMA]) or (0, "", b"")]
+            kept = msgspec.msgpack.decode(blob, type=snapshot.Snapshot)
+            [world] = kept.worlds
+            queue = msgspec.structs.replace(world.queue, accounts={"message/x": "wxid"})
+            other = msgspec.structs.replace(kept, worlds=[msgspec.structs.replace(world, queue=queue)])
+            await store.save(position, schema, msgspec.msgpack.encode(other))
+            assert any("worlds" in sentence for sentence in (await maintenance.verify(store)).wrong)
+
+    virtual.run(flow)
+
+
 def test_prune_that_is_killed_loses_nothing(tmp_path: Path, client: ScriptedClient) -> None:
     """Interrupted between writing the archive and deleting, every event is in the archive or in the log; repeated, it finishes."""
     virtual = Virtual("asyncio")

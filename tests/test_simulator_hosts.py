@@ -48,6 +48,7 @@ async def test_a_loopback_name_is_answered(host: str) -> None:
 
 
 @pytest.mark.parametrize("host", FOREIGN)
+@pytest.mark.wire("attack.simulator")
 async def test_any_other_name_is_refused(host: str) -> None:
     """By any other name nothing is read and nothing is written, and the answer says what to do without repeating the name."""
     async with browser() as client:
@@ -99,6 +100,7 @@ async def test_two_hosts_must_both_be_allowed() -> None:
         ({"Sec-Fetch-Site": "cross-site", "Origin": "http://localhost"}, 403),
     ],
 )
+@pytest.mark.wire("attack.simulator")
 async def test_a_write_needs_the_same_origin(headers: dict[str, str], expected: int) -> None:
     """A page of another origin cannot write, not even one of another port of this machine; a client that is no browser can."""
     async with browser() as client:

@@ -278,6 +278,7 @@ async def test_every_answer_keeps_to_itself(browser: httpx.AsyncClient, path: st
 
 
 @pytest.mark.wire("attack.console")
+@pytest.mark.wire("attack.console")
 async def test_names_and_texts_are_harmless(wechat: SimulatedWeChat, browser: httpx.AsyncClient) -> None:
     """Markup in a bot's code, a topic, a name or a text is shown and not obeyed."""
     wechat.ensure_account("<b>bot", {})
@@ -316,6 +317,7 @@ async def test_names_and_texts_are_harmless(wechat: SimulatedWeChat, browser: ht
         ({"origin": "http://[::1"}, 403),
     ],
 )
+@pytest.mark.wire("attack.console")
 @pytest.mark.wire("attack.console")
 async def test_other_sites_cannot_post(
     wechat: SimulatedWeChat, browser: httpx.AsyncClient, headers: dict[str, str], status: int

@@ -134,12 +134,14 @@ async def test_a_file_of_the_folder(name: str, data: bytes, folder: Path) -> Non
     ["b.png", "2026", "2026/b.png", "link.png", "here.png", "linked/a.png", "linked", "pipe.png", "a.png/x", "x" * 300, "\ud800",
      "../secret", "2026/../../secret"],
 )  # fmt: skip
+@pytest.mark.wire("attack.files")
 async def test_what_is_no_file_of_the_folder(name: str, folder: Path) -> None:
     """Neither links nor pipes nor folders, nor what is not there: one answer for all, at once."""
     with pytest.raises(NoSuchFile):
         await MediaFolder(folder).read(name)
 
 
+@pytest.mark.wire("attack.files")
 async def test_a_device_is_not_read(folder: Path) -> None:
     """A device in the folder is no file. It takes a privileged user to make one."""
     try:

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from wxrc_core.bot import Bot
 from wxrc_core.callback_health import Failing
@@ -128,20 +129,36 @@ def restore(snapshot: Snapshot, mono: int) -> World:
     return world
 
 
-def difference(world: World, blob: bytes) -> str:
-    """Return in what a snapshot differs from a world at the same position; empty = in nothing."""
+def difference(world: World, blob: bytes, *, pruned: bool = False) -> str:
+    """Return in what a snapshot differs from a world at the same position; empty = in nothing.
+
+    Args:
+        world: The fold of the log.
+        blob: The snapshot.
+        pruned: The log has been pruned since the snapshot was taken. The sends of messages that are gone no longer count in the fold's
+            pace, nor do failures of deliveries that are gone; all of that is days old.
+    """
     try:
         kept = msgspec.msgpack.decode(blob, type=Snapshot)
     except ValueError:
         return "it cannot be read"
     now = take(world)
+    if pruned:
+        kept = replace(kept, worlds=[_as_pruned(each, now.worlds) for each in kept.worlds])
     for name in Snapshot.__struct_fields__:
-        if name == "told_to":
+        if name == "told_to" or (pruned and name == "failing"):
             continue
         ours, theirs = getattr(now, name), getattr(kept, name)
         if _sorted(ours) != _sorted(theirs):
             return f"they differ in {name}"
     return ""
+
+
+def _as_pruned(kept: BotSnapshot, folded: list[BotSnapshot]) -> BotSnapshot:
+    """Return a bot's snapshot with only as many of its latest sends as the fold has."""
+    queue = next((each.queue for each in folded if each.botcode == kept.botcode), kept.queue)
+    sends = kept.queue.sends[len(kept.queue.sends) - len(queue.sends) :]
+    return replace(kept, queue=replace(kept.queue, sends=sends, claimed_at=kept.queue.claimed_at if sends else 0))
 
 
 def _sorted(value: Any) -> Any:

@@ -185,7 +185,7 @@ class Api:
         if checked.signature_type != WITH_INTERFACE:
             window_s = channel.settings.window_s
             first = self._arrivals.first(checked.chid, checked.txcode, call.interface, call.now, window_s)
-            if first != call.interface:
+            if first != call.interface and not await _is_recorded(call):
                 await interface(call._replace(backend=read_only(call.backend)))
                 raise Fault(Code.TXCODE_REUSED, "reused")
         return await interface(call)
@@ -281,6 +281,18 @@ def _signed(interface: str, found: Envelope, checked: head.Head, channel: Channe
 
 def _too_large(limit: int) -> Fault:
     return Fault(Code.BODY_VALUE, "too large", status=413, limit=limit)
+
+
+async def _is_recorded(call: Call) -> bool:
+    """Return whether the log has this txcode for this interface: then it is a repetition, whatever came elsewhere in the meantime.
+
+    What arrived first is kept in memory, so after a restart, and on another replica, a copy may arrive before its original.
+    """
+    record = await call.backend.message_in(call.stream)
+    if record is not None:
+        return record.message.queued.interface == call.interface
+    operation = await call.backend.operation_in(call.stream)
+    return operation is not None and operation.accepted.interface == call.interface
 
 
 def _has_arrived(receive: Receive) -> bool:

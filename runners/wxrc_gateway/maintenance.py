@@ -10,7 +10,6 @@ from typing import Any, BinaryIO
 from attrs import field, frozen, mutable
 
 from wxrc_core import aggregate, bot, codec, delivery, message, snapshot
-from wxrc_core.delivery import DeliveryState
 from wxrc_core.errors import Refusal
 from wxrc_core.log import Recorded
 from wxrc_core.message import Message
@@ -77,7 +76,7 @@ async def verify(store: Store, progress: Progress = lambda position: None) -> Ve
             world.fold(recorded, 0)
             if newest is not None and recorded.position == newest[0] and newest[0] >= pruned_to:
                 compared = newest[0]
-                if difference := snapshot.difference(world, newest[2]):
+                if difference := snapshot.difference(world, newest[2], pruned=checks.pruned):
                     checks.wrong.append(f"the snapshot at position {compared} is not the fold of the log: {difference}")
         progress(world.position)
     for stream, open_message in world.messages.items():
@@ -95,6 +94,7 @@ class _Checks:
     """The checks of single events, and what they must remember."""
 
     pruned_to: int
+    pruned: bool = False
     events: int = 0
     wrong: list[str] = field(factory=list)
     _position: int = 0
@@ -106,7 +106,9 @@ class _Checks:
         name = codec.NAMES[type(event)]
         where = f"event {recorded.position} ({name}, version {recorded.version} of {stream})"
         self.events += 1
-        if recorded.position != self._position + 1 and self._position >= self.pruned_to:
+        gap = recorded.position != self._position + 1
+        self.pruned = self.pruned or gap
+        if gap and self._position >= self.pruned_to:
             self.wrong.append(f"{where} follows position {self._position}: there is a gap")
         self._position = recorded.position
         if recorded.version != self._versions.get(stream, 0) + 1:
@@ -134,15 +136,6 @@ class Pruned:
     streams: int
     events: int
     position: int
-
-
-_CLOSED_DELIVERY = {
-    DeliveryState.DELIVERED,
-    DeliveryState.EXPIRED,
-    DeliveryState.SUPERSEDED,
-    DeliveryState.DEAD,
-    DeliveryState.ANSWERED,
-}
 
 
 async def prune(

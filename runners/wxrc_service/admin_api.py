@@ -230,9 +230,13 @@ ROUTES = (
     AdminRoute("POST", "/tokens", "admin", add_token, NewToken, 201),
     AdminRoute("POST", "/tokens/{name}/remove", "admin", remove_token),
 )
-"""What these files offer. Further ones have routes of their own, which are added in `admin_mount`."""
+"""What these files offer. Further ones have routes of their own, which are added in `ADMIN_ROUTES`."""
+
+
+ADMIN_ROUTES = (*ROUTES, *OPERATE_ROUTES)
+"""The whole admin API."""
 
 
 def admin_mount(gateway: Gateway) -> Mount:
     """Return the whole admin API of a gateway, mounted where it belongs."""
-    return Mount("/admin/api", admin_app(gateway, (*ROUTES, *OPERATE_ROUTES)))
+    return Mount("/admin/api", admin_app(gateway, ADMIN_ROUTES))

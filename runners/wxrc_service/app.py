@@ -1,4 +1,5 @@
-"""The HTTP side of a gateway as one ASGI application: the wire in at `/api/`, QR images, health, and the simulator where it is wanted.
+"""The HTTP side of a gateway as one ASGI application: the wire in at `/api/` and its docs, QR images, health, and the simulator where it
+is wanted.
 
 It can be served as it is, or mounted under any path of another application (`wxrc_app`). `/api/` goes straight to `wxrc_http.Api`, past
 the routing of Starlette: it is the hot path.
@@ -25,6 +26,7 @@ from wxrc_http import Api
 from wxrc_puppet.simulator import SimulatedWeChat
 from wxrc_puppet.simulator.hosts import HostGuard
 from wxrc_puppet.simulator.web import routes as simulator_routes
+from wxrc_service.openapi import openapi_routes
 from wxrc_service.paths import fits, place
 
 log = logging.getLogger("wxrc.service")
@@ -81,6 +83,7 @@ class App:
         self._pages = Starlette(
             routes=[
                 *extra,
+                *openapi_routes(admin=any(getattr(route, "path", "") == "/admin/api" for route in extra)),
                 Route("/", self._home),
                 Route("/healthz", self._health),
                 Route("/readyz", self._health),
@@ -121,8 +124,9 @@ class App:
 
     async def _home(self, request: Request) -> Response:
         shown = self._simulator is not None and self._simulator_when()
-        phones = _PHONES.format(base=quote(request.scope.get("root_path", ""))) if shown else ""
-        return HTMLResponse(_HOME.format(phones=phones), headers=_HEADERS)
+        base = quote(request.scope.get("root_path", ""))
+        phones = _PHONES.format(base=base) if shown else ""
+        return HTMLResponse(_HOME.format(base=base, phones=phones), headers=_HEADERS)
 
     async def _health(self, request: Request) -> Response:
         health = self._gateway.health()
@@ -179,7 +183,8 @@ _HOME = """<!doctype html>
 <html lang="zh"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>WXRC</title>
 <h1>WXRC</h1>
-<p>微信机器人网关正在运行。接口在 <code>/api/</code> 下，签名方法见文档。</p>
-<p lang="en">The WeChat bot gateway is running. Its interfaces are under <code>/api/</code>; the docs tell how to sign.</p>
+<p>微信机器人网关正在运行。接口在 <code>/api/</code> 下，签名方法见<a href="{base}/docs?lang=zh">接口文档</a>。</p>
+<p lang="en">The WeChat bot gateway is running. Its interfaces are under <code>/api/</code>;
+<a href="{base}/docs?lang=en">their docs</a> tell how to sign.</p>
 {phones}
 """

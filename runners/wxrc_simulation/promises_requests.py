@@ -42,7 +42,7 @@ def check_1(facts: Facts) -> Iterator[str]:
     for call in facts.run.calls:
         if call.rtcode == ACCEPTED and call.odd in REFUSED:
             yield f"call {call.number}: a request that must be refused ({call.odd}) was answered 0"
-        if call.rtcode == ACCEPTED and call.interface == "msgCancel" and call.send_reason != "cancelled":
+        if call.rtcode == ACCEPTED and call.interface == "msgCancel" and not _cancelled(facts, call):
             yield f"call {call.number}: a cancelled message was answered with {call.send_status} {call.send_reason}"
     chids = {call.chid for call in facts.run.calls}
     for stream, history in facts.streams.items():
@@ -68,6 +68,12 @@ def _answer(call: Call) -> int | str:
     if call.rtcode == ACCEPTED:
         return (call.msgid or 0) if call.interface in SENDING else 0
     return "reused" if call.rtcode == REUSED else "unknown"
+
+
+def _cancelled(facts: Facts, call: Call) -> bool:
+    """Return whether this is how a message stands that was cancelled: one that may have arrived before is in doubt."""
+    before = any(msgid == call.msgid for msgid, _ in facts.handed)
+    return call.send_reason == "cancelled" or (call.send_reason == "unconfirmed" and before)
 
 
 def check_2(facts: Facts) -> Iterator[str]:
