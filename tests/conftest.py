@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from tests.openapi import answer_place, errors
+from tests.postgres import postgres as postgres
 from tests.receiver import Receiver
 from tests.webhooks import KEY, SECRET
 from wxrc_core.testing.scripted import ScriptedClient

@@ -27,7 +27,7 @@ PACKAGES = {
     "mono": "mono-runtime",
     "mcs": "mono-mcs libmono-system-net-http4.0-cil",
 }
-"""Which Debian package brings a tool; `make languages` installs them."""
+"""Which Debian package brings a tool; `make tools` installs them."""
 
 
 @frozen
@@ -124,7 +124,7 @@ def client(language: str, folder: Path) -> Client:
 def need(*tools: str) -> None:
     """Fail with the command that brings what is missing."""
     missing = {PACKAGES[tool] for tool in tools if shutil.which(tool) is None}
-    assert not missing, f"missing; `make languages` brings it, and so does: apt-get install {' '.join(sorted(missing))}"
+    assert not missing, f"missing; `make tools` brings it, and so does: apt-get install {' '.join(sorted(missing))}"
 
 
 def build(command: Sequence[str], **env: str) -> None:

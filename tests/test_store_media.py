@@ -1,31 +1,38 @@
-"""The media beside a log: by content, whole or not at all, in memory and in a directory; and the folder that operators fill."""
+"""The media beside a log: by content, whole or not at all, in memory, a directory or a database; and the folder that operators fill."""
 
 import hashlib
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import AsyncIterator
+from itertools import count
 from pathlib import Path
 
 import pytest
 
+from tests.postgres import PostgresServer
 from wxrc_core.content import MAX_IMAGE_BYTES
 from wxrc_core.errors import InvalidValue
 from wxrc_gateway._media_folder import MediaFolder, NoSuchFile
 from wxrc_store import DirectoryMedia, Media, MemoryMedia, StoreError
+from wxrc_store.postgres import PostgresStore
 from wxrc_store.sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio
 
-MAKE: dict[str, Callable[[Path], Media]] = {
-    "memory": lambda path: MemoryMedia(),
-    "directory": lambda path: DirectoryMedia(path / "media"),
-}
+_schemas = count()
 
 
-@pytest.fixture(params=list(MAKE))
-def media(request: pytest.FixtureRequest, tmp_path: Path) -> Media:
+@pytest.fixture(params=["memory", "directory", "postgres"])
+async def media(request: pytest.FixtureRequest, tmp_path: Path, postgres: PostgresServer) -> AsyncIterator[Media]:
     """Each kind of media."""
-    return MAKE[request.param](tmp_path)
+    match request.param:
+        case "memory":
+            yield MemoryMedia()
+        case "directory":
+            yield DirectoryMedia(tmp_path / "media")
+        case _:
+            async with PostgresStore(postgres.url(), vault_key=b"k" * 32, schema=f"media{next(_schemas)}") as store:
+                yield store.media
 
 
 async def test_a_file_comes_back(media: Media) -> None:

@@ -156,7 +156,7 @@ async def test_a_key_without_its_store(path: Path, make: Callable[[Path], None])
     before = sorted(path.parent.iterdir())
 
     with pytest.raises(
-        StoreError, match=r"missing or empty, but vault\.key of an earlier one lies beside it\. Put the store"
+        StoreError, match=r"missing or empty, but the key .*vault\.key of an earlier one is there\. Put the store"
     ):
         await SqliteStore(path).__aenter__()
 

@@ -4,6 +4,7 @@ Encoding happens in the caller, before anything waits in a group, so that a bad 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from importlib import metadata
 from typing import NamedTuple, TypeAlias
 
 import msgspec
@@ -18,6 +19,23 @@ Row: TypeAlias = tuple[int, str, int, str, int, bytes]
 
 SNAPSHOTS = 2
 """So many snapshots of each schema are kept: where the newest turns out to be damaged, the one before it serves."""
+
+CHUNK = 1000
+"""So many rows are fetched and then decoded. Rows of a whole big page at once cost a replay up to half its speed."""
+
+SNAPSHOT_CHUNK = 1 << 20
+"""So many bytes of a snapshot are written in one transaction: appends wait for one chunk and not for the whole."""
+
+FORGET_STREAMS = 200
+"""So many streams are deleted in one transaction, for the same reason."""
+
+TAIL = 5_000
+"""So many of the newest events are kept in memory, for those who follow the log."""
+
+try:
+    RELEASE = metadata.version("wxrc")
+except metadata.PackageNotFoundError:  # the package is used from a source tree
+    RELEASE = "unknown"
 
 
 class EncodedEntry(NamedTuple):

@@ -46,6 +46,33 @@ class Sealer:
             ) from None
 
 
+KEY_CHECK = ""
+"""The name of a vault's first row. It is sealed with the key when the vault is made, and tells a wrong key at opening."""
+
+
+def unlock(key: bytes | Path, check: bytes | None, database: str) -> tuple[Sealer, bytes]:
+    """Return what seals a vault, and what its row `KEY_CHECK` is to have. The caller holds the database's write lock.
+
+    Args:
+        key: The key, or its file, which is made where the vault is new.
+        check: What that row has; None = the vault is new.
+        database: What to call the database.
+
+    Raises:
+        StoreError: The key is missing, damaged, or another vault's.
+    """
+    if isinstance(key, Path):
+        found = read_key(key)
+        if found is None and check is not None:
+            raise StoreError(f"The vault key {key} is missing; put back the one of {database}.")
+        key = found or create_key(key)
+    sealer = Sealer(key)
+    if check is None:
+        return sealer, sealer.seal(KEY_CHECK, b"")
+    sealer.open(KEY_CHECK, check)
+    return sealer, check
+
+
 def read_key(path: Path) -> bytes | None:
     """Return the key in a file (64 hexadecimal digits), or None where there is no such file.
 

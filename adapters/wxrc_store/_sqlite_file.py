@@ -13,7 +13,7 @@ import apsw
 from wxrc_core.codec import known
 from wxrc_store._head_file import HeadFile
 from wxrc_store._rows import newer_events
-from wxrc_store._seal import Sealer, create_key, read_key
+from wxrc_store._seal import KEY_CHECK, Sealer, unlock
 from wxrc_store.port import StoreError
 
 APPLICATION_ID = 0x57585243
@@ -76,8 +76,6 @@ PRAGMA user_version = 2;
 
 HEAD = "SELECT max(position) FROM event"
 SETTING = "SELECT value FROM setting WHERE name = ?"
-KEY_CHECK = ""
-"""The name of the vault's first row. It is sealed with the key when the vault is made, and tells a wrong key at opening."""
 
 
 class SqliteFile:
@@ -90,13 +88,18 @@ class SqliteFile:
         head: How far the log has come, kept beside it.
     """
 
-    def __init__(self, path: Path, vault_key: bytes | None, busy_timeout: float, shards: int, vfs: str | None) -> None:
+    def __init__(
+        self, path: Path, vault_key: bytes | Path | None, busy_timeout: float, shards: int, vfs: str | None
+    ) -> None:
         self.path = path
         self.lost: StoreError | None = None
         self.shards = shards
         self.head = HeadFile(path.with_name(f"{path.name}.head"))
         self._wal = path.with_name(f"{path.name}-wal")
-        self._given = None if vault_key is None else Sealer(vault_key)
+        self._key = path.with_name("vault.key") if vault_key is None else vault_key
+        self._key_beside = self._key == path.with_name("vault.key")
+        if isinstance(self._key, bytes):
+            Sealer(self._key)  # refuses a key of the wrong length before anything is made
         self._busy_timeout = busy_timeout
         self._vfs = vfs
         self._seen: tuple[os.stat_result, os.stat_result] | None = None  # the file and its write-ahead log
@@ -225,7 +228,9 @@ class SqliteFile:
         return connection
 
     def _connect(self, create: bool) -> apsw.Connection:
-        key_there = self._given is None and self._key_file.exists()  # asked first: a key is made after its store
+        key_there = (
+            self._key_beside and self.path.with_name("vault.key").exists()
+        )  # asked first: a key is made after its store
         if create and not self.path.exists():
             self._make(key_there)
         connection = self._connection()
@@ -255,8 +260,8 @@ class SqliteFile:
 
     def _orphaned_key(self) -> StoreError:
         return StoreError(
-            f"The store {self.path} is missing or empty, but {self._key_file.name} of an earlier one lies beside it. Put the"
-            f" store back; or, to begin a new one, move {self._key_file.name} away."
+            f"The store {self.path} is missing or empty, but the key {self._key!s} of an earlier one is there. Put the"
+            f" store back; or, to begin a new one, move the key away."
         )
 
     def _check_format(self, connection: apsw.Connection) -> int:
@@ -280,7 +285,7 @@ class SqliteFile:
         found = connection.pragma("user_version")  # asked again: another process may have been faster
         if found == 0:
             connection.execute(SCHEMA)
-            if self._given is None:  # with a key of one's own nothing else tells that there was a log before
+            if self._key_beside:  # with a key of one's own nothing else tells that there was a log before
                 self.head.forget()
         for number in range(max(found, 1), FORMAT):
             connection.execute(MIGRATIONS[number])
@@ -295,30 +300,18 @@ class SqliteFile:
             kinds.add((kind, schema))
         return kinds
 
-    @property
-    def _key_file(self) -> Path:
-        return self.path.with_name("vault.key")
-
     def _sealer(self, connection: apsw.Connection) -> Sealer:
         """Return what seals the vault, with the given key, the key file's, or a new one for a vault that is still empty."""
-        sealer = self._given or _file_sealer(self._key_file)
-        sealed = "SELECT sealed FROM vault WHERE name = ?"
-        check = connection.execute(sealed, (KEY_CHECK,)).get
-        if sealer is None or check is None:
-            connection.execute("BEGIN IMMEDIATE")  # of several processes that come here at once, one makes the key
-            check = connection.execute(sealed, (KEY_CHECK,)).get
-            sealer = sealer or _file_sealer(self._key_file)
-            if sealer is None:
-                if check is not None:
-                    raise StoreError(
-                        f"The vault key {self._key_file} is missing; put back the one of {self.path.name}."
-                    )
-                sealer = Sealer(create_key(self._key_file))
-            if check is None:
-                check = sealer.seal(KEY_CHECK, b"")
-                connection.execute("INSERT INTO vault VALUES (?, ?)", (KEY_CHECK, check))
-            connection.execute("COMMIT")
-        sealer.open(KEY_CHECK, check)
+        select = "SELECT sealed FROM vault WHERE name = ?"
+        check = connection.execute(select, (KEY_CHECK,)).get
+        if check is not None:
+            return unlock(self._key, check, self.path.name)[0]
+        connection.execute("BEGIN IMMEDIATE")  # of several processes that come here at once, one makes the key
+        check = connection.execute(select, (KEY_CHECK,)).get
+        sealer, settled = unlock(self._key, check, self.path.name)
+        if check is None:
+            connection.execute("INSERT INTO vault VALUES (?, ?)", (KEY_CHECK, settled))
+        connection.execute("COMMIT")
         return sealer
 
 
@@ -327,11 +320,6 @@ def close(connection: apsw.Connection | None) -> None:
     if connection is not None:
         with suppress(apsw.Error):
             connection.close(force=True)
-
-
-def _file_sealer(key_file: Path) -> Sealer | None:
-    key = read_key(key_file)
-    return None if key is None else Sealer(key)
 
 
 def store_error(error: apsw.Error, path: Path) -> StoreError:

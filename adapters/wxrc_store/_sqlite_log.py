@@ -9,9 +9,10 @@ from collections.abc import Sequence
 
 import apsw
 
+from wxrc_store._rows import RELEASE
 from wxrc_store._seal import Sealer
 from wxrc_store._sqlite_file import HEAD, SqliteFile, close, store_error
-from wxrc_store._sqlite_works import RELEASE, Transaction, Work
+from wxrc_store._sqlite_works import Transaction, Work
 from wxrc_store.port import StoreError
 
 

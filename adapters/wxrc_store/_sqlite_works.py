@@ -5,7 +5,6 @@ Works that wait together are done in one transaction, in order: each sees what t
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from itertools import chain
 from typing import Protocol, TypeVar
 
@@ -32,11 +31,6 @@ ON position = (SELECT position FROM event WHERE stream = value ORDER BY version 
 INSERTS = {size: "INSERT INTO event VALUES " + ", ".join(["(?, ?, ?, ?, ?, ?)"] * size) for size in (128, 32, 8, 2, 1)}  # noqa: S608
 """Statements that insert so many rows at once. Each statement run lets go of the interpreter's lock and waits to get it back, behind an
 event loop that is busy: a group must cost a few runs and not a few for each row."""
-
-try:
-    RELEASE = version("wxrc")
-except PackageNotFoundError:  # the package is used from a source tree
-    RELEASE = "unknown"
 
 T_co = TypeVar("T_co", covariant=True)
 

@@ -132,6 +132,11 @@ class GroupWriter(Generic[Work, Result]):
                 with self._signal:
                     self._watchers -= 1
 
+    def look(self) -> None:
+        """Have the thread look at once whether the log has grown, and not at the next poll. From any thread."""
+        with self._signal:
+            self._signal.notify()
+
     async def close(self) -> None:
         """Commit what waits, close the backend and end the thread."""
         with self._signal:

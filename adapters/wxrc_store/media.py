@@ -20,7 +20,8 @@ from wxrc_store.port import StoreError
 
 T = TypeVar("T")
 
-_DIGEST = re.compile(r"[0-9a-f]{64}")
+DIGEST = re.compile(r"[0-9a-f]{64}")
+"""How a file is named."""
 
 
 def wall_clock() -> int:
@@ -69,7 +70,7 @@ class DirectoryMedia:
 
     async def get(self, digest: str) -> bytes | None:
         """See `Media.get`."""
-        if not _DIGEST.fullmatch(digest):
+        if not DIGEST.fullmatch(digest):
             return None
         return await self._in_thread(lambda: self._get(digest), "read")
 
@@ -118,7 +119,7 @@ class DirectoryMedia:
             return 0
         for entry in os.scandir(self._path):
             # A name that begins with a dot is a file that was cut short, or one that is being written.
-            kept = entry.name in keep or not _DIGEST.fullmatch(entry.name.removeprefix(".").partition(".")[0])
+            kept = entry.name in keep or not DIGEST.fullmatch(entry.name.removeprefix(".").partition(".")[0])
             if not kept and entry.stat().st_mtime_ns // 1_000_000 < before:
                 with suppress(FileNotFoundError):
                     os.unlink(entry.path)

@@ -27,9 +27,21 @@ from wxrc_core.errors import Refusal
 from wxrc_core.log import Entry, Lease, Member, Outcome, Owner, Recorded
 from wxrc_core.shard import SHARDS, stream_name
 from wxrc_store._owner_lock import OwnerLock, holder
-from wxrc_store._rows import Tail, check_forgettable, check_shards, decode_rows, encode_batch, encode_records, owner_of
-from wxrc_store._seal import Sealer
-from wxrc_store._sqlite_file import KEY_CHECK, SETTING, SqliteFile, close, store_error
+from wxrc_store._rows import (
+    CHUNK,
+    FORGET_STREAMS,
+    SNAPSHOT_CHUNK,
+    TAIL,
+    Tail,
+    check_forgettable,
+    check_shards,
+    decode_rows,
+    encode_batch,
+    encode_records,
+    owner_of,
+)
+from wxrc_store._seal import KEY_CHECK, Sealer
+from wxrc_store._sqlite_file import SETTING, SqliteFile, close, store_error
 from wxrc_store._sqlite_log import SqliteLog
 from wxrc_store._sqlite_works import (
     Append,
@@ -52,18 +64,6 @@ from wxrc_store.port import Lapsed, StoreError
 FEW = 64
 """So many rows are read straight from the event loop (about 0.2 ms); more are worth a thread."""
 
-TAIL = 5_000
-"""So many of the newest events are kept in memory, for those who follow the log."""
-
-CHUNK = 1000
-"""So many rows are fetched and then decoded. Rows of a whole big page at once cost a replay up to half its speed."""
-
-SNAPSHOT_CHUNK = 1 << 20
-"""So many bytes of a snapshot are written in one transaction: appends wait for one chunk and not for the whole."""
-
-FORGET_STREAMS = 200
-"""So many streams are deleted in one transaction, for the same reason."""
-
 PROBES = (0.0, 0.002, 0.005)
 """Pauses before the owner's lock is tried (seconds): another process that looks who holds it may hold it for a moment itself."""
 
@@ -84,7 +84,7 @@ class SqliteStore:
 
     Args:
         path: The file; made where there is none. Its folder must exist, on a local disk.
-        vault_key: 32 bytes that seal the vault. Without it they stand in `vault.key` beside the file, made at first use.
+        vault_key: 32 bytes that seal the vault, or the file that has them, made at first use; by default `vault.key` beside the log.
         busy_timeout: How long to wait for another process that writes (seconds).
         shards: Into how many shards a new log is divided; a log that is there keeps its number.
         lifetime: How often a member should look whether it still owns what it owns (seconds): three times in so long.
@@ -99,7 +99,7 @@ class SqliteStore:
         self,
         path: str | Path,
         *,
-        vault_key: bytes | None = None,
+        vault_key: bytes | Path | None = None,
         busy_timeout: float = 5.0,
         shards: int = SHARDS,
         lifetime: float = 5.0,

@@ -51,7 +51,7 @@ def main() -> None:
 @serve_options
 @simulator_options
 def serve_command(
-    data: Path,
+    data: DataDir,
     host: str,
     port: int,
     public_url: str,
@@ -62,7 +62,7 @@ def serve_command(
 ) -> None:
     """Run the service until it is told to stop (SIGTERM, Ctrl-C); then finish what is under way."""
     settings = Settings(
-        data=DataDir(data),
+        data=data,
         host=host,
         port=port,
         public_url=public_url,
@@ -78,7 +78,7 @@ def serve_command(
 @serve_options
 @simulator_hosts_option
 def demo_command(
-    data: Path,
+    data: DataDir,
     host: str,
     port: int,
     public_url: str,
@@ -89,7 +89,7 @@ def demo_command(
     """Run the service with channel and bot `demo`, the simulator, and a receiver that prints the callbacks."""
     receiver = demonstration.DemoReceiver(say)
     settings = Settings(
-        data=DataDir(data),
+        data=data,
         host=host,
         port=port,
         public_url=public_url,

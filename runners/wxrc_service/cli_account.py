@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import TypeAlias
 
 import anyio
@@ -38,12 +37,12 @@ wait_option = click.option(
 
 
 async def _follow(
-    data: Path, botcode: str, ask: Callable[[Gateway], object], take: Callable[[Gateway, TaskGroup], Take]
+    data: DataDir, botcode: str, ask: Callable[[Gateway], object], take: Callable[[Gateway, TaskGroup], Take]
 ) -> None:
     """Ask for something, and take in the bot's events from then on until the end; what `take` starts beside it ends then."""
     async with attached(data) as (gateway, served), anyio.create_task_group() as tasks:
         if served:
-            tasks.start_soon(_watch_service, DataDir(data))
+            tasks.start_soon(_watch_service, data)
         start = gateway.world.position
         await ask(gateway)  # type: ignore[misc]
         takes = take(gateway, tasks)
@@ -67,7 +66,7 @@ async def _watch_service(directory: DataDir) -> None:
 @click.argument("botcode", metavar="BOT")
 @json_option
 @data_option
-def login_command(data: Path, botcode: str, as_json: bool) -> None:
+def login_command(data: DataDir, botcode: str, as_json: bool) -> None:
     """Log a bot in: show each QR code here until somebody has scanned it.
 
     With --json each step is one line of JSON.
@@ -222,7 +221,7 @@ class _JsonSteps(_TextSteps):
 @wait_option
 @json_option
 @data_option
-def logout_command(data: Path, botcode: str, wait_s: float, as_json: bool) -> None:
+def logout_command(data: DataDir, botcode: str, wait_s: float, as_json: bool) -> None:
     """Sign a bot's account out of WeChat. Its stored session goes too: the next login needs a scan."""
     done = say(
         "{bot} 已退出微信，下次登录需要扫码。",
@@ -237,7 +236,7 @@ def logout_command(data: Path, botcode: str, wait_s: float, as_json: bool) -> No
 @wait_option
 @json_option
 @data_option
-def stop_command(data: Path, botcode: str, wait_s: float, as_json: bool) -> None:
+def stop_command(data: DataDir, botcode: str, wait_s: float, as_json: bool) -> None:
     """Release a bot's client. The session is kept: the next login needs no scan where WeChat still accepts it."""
     done = say(
         "{bot} 的客户端已停止，会话保留，下次登录通常无需扫码。",
@@ -248,7 +247,7 @@ def stop_command(data: Path, botcode: str, wait_s: float, as_json: bool) -> None
 
 
 def _leave(
-    data: Path, botcode: str, what: str, requested: type[bot.BotEvent], wait_s: float, done: str, as_json: bool
+    data: DataDir, botcode: str, what: str, requested: type[bot.BotEvent], wait_s: float, done: str, as_json: bool
 ) -> None:
     async def work() -> int:
         ended = False

@@ -16,7 +16,6 @@ from wxrc_service.cli_run import run
 from wxrc_service.data import DataDir
 from wxrc_service.language import LocalizedText, choose
 from wxrc_service.options import json_option as json_option
-from wxrc_store.sqlite import SqliteStore
 
 T = TypeVar("T")
 
@@ -34,7 +33,7 @@ def cli_user() -> str:
 
 @asynccontextmanager
 async def administered(
-    data: Path, *, make: bool = False, puppets: Mapping[str, PuppetKind] | None = None
+    data: DataDir, *, make: bool = False, puppets: Mapping[str, PuppetKind] | None = None
 ) -> AsyncIterator[Gateway]:
     """Give a gateway that runs no bots, on this directory, whether or not a service runs there.
 
@@ -43,16 +42,15 @@ async def administered(
         make: Make it where it is not there yet.
         puppets: The kinds of puppet that bots can be made with.
     """
-    directory = DataDir(data)
     if make:
-        directory.make()
+        data.make()
     else:
-        directory.check()
-    async with Gateway(store=SqliteStore(directory.log), puppets=puppets or {}, passive=True) as gateway:
+        data.check()
+    async with Gateway(store=data.store(), puppets=puppets or {}, passive=True) as gateway:
         yield gateway
 
 
-def perform(data: Path, work: Callable[[Gateway], Awaitable[T]], **options: Any) -> T:
+def perform(data: DataDir, work: Callable[[Gateway], Awaitable[T]], **options: Any) -> T:
     """Do something by way of such a gateway, and return what comes of it; what cannot be done ends the command with a sentence."""
 
     async def whole() -> T:

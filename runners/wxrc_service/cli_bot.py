@@ -1,7 +1,6 @@
 """`wxrc bot ...`: WeChat accounts."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import click
@@ -52,15 +51,14 @@ def _add_option(options: dict[str, str], written: str) -> None:
 @json_option
 @data_option
 def bot_add(
-    data: Path, botcode: str, puppet: str, options: dict[str, str], option_file: str | None, chid: str | None, pace: Any,
+    data: DataDir, botcode: str, puppet: str, options: dict[str, str], option_file: str | None, chid: str | None, pace: Any,
     as_json: bool,
 ) -> None:  # fmt: skip
     """Make a bot, and let a channel use it."""
     for line in (read_text(option_file) or "").splitlines():
         if line.strip() and not line.startswith("#"):
             _add_option(options, line)
-    directory = DataDir(data)
-    directory.make()
+    data.make()
 
     async def work(gateway: Gateway) -> BotView:
         if chid is not None:
@@ -70,7 +68,7 @@ def bot_add(
             await gateway.grant_bot(chid, botcode, by=cli_user())
         return one_bot(gateway.view, botcode)
 
-    with opened_world(directory.world) as world:
+    with opened_world(data.world) as world:
         found = perform(data, work, make=True, puppets={puppet: kind_named(puppet, world)})
     used = say("，渠道 {chid} 可以使用", " for channel {chid}", chid=chid) if chid else ""
     text = say(
@@ -84,7 +82,7 @@ def bot_add(
 @bot_group.command("list")
 @json_option
 @data_option
-def bot_list(data: Path, as_json: bool) -> None:
+def bot_list(data: DataDir, as_json: bool) -> None:
     """List the bots."""
 
     async def work(gateway: Gateway) -> list[BotView]:
@@ -99,7 +97,7 @@ def bot_list(data: Path, as_json: bool) -> None:
 @click.argument("botcode", metavar="BOT")
 @json_option
 @data_option
-def bot_show(data: Path, botcode: str, as_json: bool) -> None:
+def bot_show(data: DataDir, botcode: str, as_json: bool) -> None:
     """Show a bot: its state, its account, and which channels may use it."""
 
     async def work(gateway: Gateway) -> BotView:

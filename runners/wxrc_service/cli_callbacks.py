@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import click
@@ -11,6 +10,7 @@ from wxrc_gateway import Gateway
 from wxrc_gateway.callbacks import CallbackHealth, CallbackView, Selection
 from wxrc_gateway.gateway import wall_clock
 from wxrc_service.cli_admin import cli_user, json_option, perform, show
+from wxrc_service.data import DataDir
 from wxrc_service.language import say
 from wxrc_service.options import data_option
 from wxrc_service.show import clock_time
@@ -57,7 +57,7 @@ def callbacks_group() -> None:
 @selection_options
 @json_option
 @data_option
-def callbacks_list(data: Path, chid: str | None, botcode: str | None, since: int | None, as_json: bool) -> None:
+def callbacks_list(data: DataDir, chid: str | None, botcode: str | None, since: int | None, as_json: bool) -> None:
     """Tell how every channel's callback URL stands, and list the callbacks that wait."""
     selection = Selection(chid=chid, botcode=botcode, since=since)
 
@@ -74,7 +74,7 @@ def callbacks_list(data: Path, chid: str | None, botcode: str | None, since: int
 @selection_options
 @json_option
 @data_option
-def callbacks_dead(data: Path, chid: str | None, botcode: str | None, since: int | None, as_json: bool) -> None:
+def callbacks_dead(data: DataDir, chid: str | None, botcode: str | None, since: int | None, as_json: bool) -> None:
     """List the dead letters: callbacks that were given up, and why. `wxrc callbacks replay` has them delivered after all."""
     selection = Selection(chid=chid, botcode=botcode, since=since)
     found = perform(data, lambda gateway: gateway.callbacks.dead(selection))
@@ -85,7 +85,7 @@ def callbacks_dead(data: Path, chid: str | None, botcode: str | None, since: int
 @click.argument("chid")
 @json_option
 @data_option
-def callbacks_retry(data: Path, chid: str, as_json: bool) -> None:
+def callbacks_retry(data: DataDir, chid: str, as_json: bool) -> None:
     """Have everything that waits for a channel posted at once, in order; a callback URL that was disabled is used again."""
     count = perform(data, lambda gateway: gateway.callbacks.retry(chid, by=cli_user()))
     sentence = say(
@@ -108,7 +108,7 @@ def callbacks_retry(data: Path, chid: str, as_json: bool) -> None:
 @json_option
 @data_option
 def callbacks_replay(
-    data: Path, ids: tuple[str, ...], everything: bool, delivered: bool, as_json: bool, **chosen: Any
+    data: DataDir, ids: tuple[str, ...], everything: bool, delivered: bool, as_json: bool, **chosen: Any
 ) -> None:
     """Have callbacks delivered once more, under their own ids: these, or the dead letters of a selection."""
     selection = Selection(**chosen)

@@ -1,7 +1,6 @@
 """`wxrc channel ...`: business systems, and what they may do. Every change stands in the log with who made it."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, cast
 
 import click
@@ -10,6 +9,7 @@ from wxrc_gateway import ChannelSettings, Gateway
 from wxrc_gateway.admin_views import ChannelView, GrantView, all_channels, one_channel
 from wxrc_service import show as shown
 from wxrc_service.cli_admin import cli_user, json_option, perform, read_text, show
+from wxrc_service.data import DataDir
 from wxrc_service.language import say
 from wxrc_service.options import data_option
 
@@ -85,7 +85,7 @@ def _settings(options: dict[str, Any]) -> ChannelSettings:
 @json_option
 @data_option
 def channel_add(
-    data: Path, chid: str, as_json: bool, key_file: str | None, secret_file: str | None, **options: Any
+    data: DataDir, chid: str, as_json: bool, key_file: str | None, secret_file: str | None, **options: Any
 ) -> None:
     """Make a channel, and print its KEY and webhook secret: they are shown this once."""
     key, secret, settings = read_text(key_file), read_text(secret_file), _settings(options)
@@ -101,7 +101,7 @@ def channel_add(
 @channel_group.command("list")
 @json_option
 @data_option
-def channel_list(data: Path, as_json: bool) -> None:
+def channel_list(data: DataDir, as_json: bool) -> None:
     """List the channels."""
     found = perform(data, _all)
     show(
@@ -119,7 +119,7 @@ async def _all(gateway: Gateway) -> list[ChannelView]:
 @chid_argument
 @json_option
 @data_option
-def channel_show(data: Path, chid: str, as_json: bool) -> None:
+def channel_show(data: DataDir, chid: str, as_json: bool) -> None:
     """Show a channel's settings and grants. KEYs and secrets are named by their ids only."""
     _show(data, chid, as_json, None)
 
@@ -129,7 +129,7 @@ def channel_show(data: Path, chid: str, as_json: bool) -> None:
 @settings_options
 @json_option
 @data_option
-def channel_set(data: Path, chid: str, as_json: bool, **options: Any) -> None:
+def channel_set(data: DataDir, chid: str, as_json: bool, **options: Any) -> None:
     """Change settings; those that are not given stay as they are."""
     settings = _settings(options)
     _show(data, chid, as_json, lambda gateway: gateway.change_channel(chid, by=cli_user(), **settings))
@@ -142,7 +142,7 @@ def channel_set(data: Path, chid: str, as_json: bool, **options: Any) -> None:
 @click.option("--allow-private/--no-allow-private", default=None)
 @json_option
 @data_option
-def channel_callback(data: Path, chid: str, callback_url: str, as_json: bool, **options: Any) -> None:
+def channel_callback(data: DataDir, chid: str, callback_url: str, as_json: bool, **options: Any) -> None:
     """Have a channel's callbacks go to another URL, those included that are under way."""
     settings = _settings(options)
     _show(data, chid, as_json, lambda gateway: gateway.move_callback(chid, callback_url, by=cli_user(), **settings))
@@ -175,7 +175,7 @@ def channel_callback(data: Path, chid: str, callback_url: str, as_json: bool, **
 )  # fmt: skip
 @json_option
 @data_option
-def channel_grant(data: Path, chid: str, botcode: str, as_json: bool, **terms: Any) -> None:
+def channel_grant(data: DataDir, chid: str, botcode: str, as_json: bool, **terms: Any) -> None:
     """Let a channel use a bot, on these terms; they replace earlier ones."""
     _show(data, chid, as_json, lambda gateway: gateway.grant_bot(chid, botcode, by=cli_user(), **terms))
 
@@ -185,7 +185,7 @@ def channel_grant(data: Path, chid: str, botcode: str, as_json: bool, **terms: A
 @click.argument("botcode", metavar="BOT")
 @json_option
 @data_option
-def channel_revoke(data: Path, chid: str, botcode: str, as_json: bool) -> None:
+def channel_revoke(data: DataDir, chid: str, botcode: str, as_json: bool) -> None:
     """Take a grant back. Messages that were accepted go on, and the channel is told of their ends."""
     _show(data, chid, as_json, lambda gateway: gateway.revoke(chid, botcode, by=cli_user()))
 
@@ -198,7 +198,7 @@ def channel_revoke(data: Path, chid: str, botcode: str, as_json: bool) -> None:
 @click.option("--key-file", metavar="FILE", help="The new KEY, in a file or - = stdin; by default one is made.")
 @json_option
 @data_option
-def channel_rotate_key(data: Path, chid: str, key_file: str | None, as_json: bool) -> None:
+def channel_rotate_key(data: DataDir, chid: str, key_file: str | None, as_json: bool) -> None:
     """Make one more KEY valid, and print it this once; the one before stays valid until `end-key`."""
     key = read_text(key_file)
     made = perform(data, lambda gateway: gateway.rotate_key(chid, key=key, by=cli_user()))
@@ -210,7 +210,7 @@ def channel_rotate_key(data: Path, chid: str, key_file: str | None, as_json: boo
 @click.option("--secret-file", metavar="FILE", help="The new secret, in a file or - = stdin; by default one is made.")
 @json_option
 @data_option
-def channel_rotate_secret(data: Path, chid: str, secret_file: str | None, as_json: bool) -> None:
+def channel_rotate_secret(data: DataDir, chid: str, secret_file: str | None, as_json: bool) -> None:
     """Sign callbacks with one more webhook secret, and print it this once; the one before signs too until `end-secret`."""
     secret = read_text(secret_file)
     made = perform(data, lambda gateway: gateway.rotate_secret(chid, webhook_secret=secret, by=cli_user()))
@@ -232,7 +232,7 @@ def _show_new(as_json: bool, chid: str, name: str, end: str, new: str, secret: s
 @click.argument("key_id", metavar="ID")
 @json_option
 @data_option
-def channel_end_key(data: Path, chid: str, key_id: str, as_json: bool) -> None:
+def channel_end_key(data: DataDir, chid: str, key_id: str, as_json: bool) -> None:
     """End a KEY, named by its id; the last one cannot be ended."""
     _show(data, chid, as_json, lambda gateway: gateway.end_key(chid, key_id, by=cli_user()))
 
@@ -242,7 +242,7 @@ def channel_end_key(data: Path, chid: str, key_id: str, as_json: bool) -> None:
 @click.argument("secret_id", metavar="ID")
 @json_option
 @data_option
-def channel_end_secret(data: Path, chid: str, secret_id: str, as_json: bool) -> None:
+def channel_end_secret(data: DataDir, chid: str, secret_id: str, as_json: bool) -> None:
     """End a webhook secret, named by its id; the last one cannot be ended."""
     _show(data, chid, as_json, lambda gateway: gateway.end_secret(chid, secret_id, by=cli_user()))
 
@@ -255,7 +255,7 @@ def channel_end_secret(data: Path, chid: str, secret_id: str, as_json: bool) -> 
 @click.option("--reason", default="", help="Why; it stands in the log and in `show`.")
 @json_option
 @data_option
-def channel_suspend(data: Path, chid: str, reason: str, as_json: bool) -> None:
+def channel_suspend(data: DataDir, chid: str, reason: str, as_json: bool) -> None:
     """Refuse a channel's requests. What was accepted goes on, and callbacks still go out."""
     _show(data, chid, as_json, lambda gateway: gateway.suspend(chid, reason=reason, by=cli_user()))
 
@@ -264,7 +264,7 @@ def channel_suspend(data: Path, chid: str, reason: str, as_json: bool) -> None:
 @chid_argument
 @json_option
 @data_option
-def channel_resume(data: Path, chid: str, as_json: bool) -> None:
+def channel_resume(data: DataDir, chid: str, as_json: bool) -> None:
     """Take a channel's requests again."""
     _show(data, chid, as_json, lambda gateway: gateway.resume(chid, by=cli_user()))
 
@@ -274,7 +274,7 @@ def channel_resume(data: Path, chid: str, as_json: bool) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 @data_option
-def channel_remove(data: Path, chid: str, yes: bool, as_json: bool) -> None:
+def channel_remove(data: DataDir, chid: str, yes: bool, as_json: bool) -> None:
     """Remove a channel for ever: its queued messages and callbacks are cancelled, its secrets deleted; its history stays in the log."""
     if not yes:
         question = say(
@@ -289,7 +289,7 @@ def channel_remove(data: Path, chid: str, yes: bool, as_json: bool) -> None:
 # -- showing --------------------------------------------------------------------------------------------------------------------
 
 
-def _show(data: Path, chid: str, as_json: bool, change: Callable[[Gateway], Any] | None) -> None:
+def _show(data: DataDir, chid: str, as_json: bool, change: Callable[[Gateway], Any] | None) -> None:
     async def work(gateway: Gateway) -> ChannelView:
         if change is not None:
             await change(gateway)

@@ -14,11 +14,11 @@ from wxrc_service.options import data_option
 
 @click.command("verify")
 @data_option
-def verify_command(data: Path) -> None:
+def verify_command(data: DataDir) -> None:
     """Read the whole log and check it: every event, the fold, the snapshot. Ends with 1 where something is wrong."""
 
     async def work() -> maintenance.Verdict:
-        DataDir(data).check()
+        data.check()
         async with opened(data) as store:
             return await maintenance.verify(store)
 
@@ -62,13 +62,13 @@ def _day(context: click.Context, parameter: click.Parameter, value: str) -> int:
     help="Append every event that is pruned to this file (gzip, one JSON object per line).",
 )
 @data_option
-def prune_command(data: Path, before: int, archive: Path) -> None:
+def prune_command(data: DataDir, before: int, archive: Path) -> None:
     """Move what ended long ago from the log into an archive, also beside a running service; repeat it if it was interrupted."""
-    if archive.resolve().parent == data.resolve() and archive.name in ("wxrc.db", "simulator.db", "vault.key"):
+    if archive.resolve().parent == data.path.resolve() and archive.name in ("wxrc.db", "simulator.db", "vault.key"):
         raise click.ClickException(f"the archive cannot be {archive}: the service uses that file; name another")
 
     async def work() -> maintenance.Pruned:
-        DataDir(data).check()
+        data.check()
         async with opened(data) as store:
             return await maintenance.prune(store, before, archive, wall_clock())
 

@@ -2,7 +2,6 @@
 
 import re
 from datetime import datetime
-from pathlib import Path
 from typing import Any, cast, get_args
 
 import click
@@ -41,12 +40,12 @@ def _time(context: click.Context, parameter: click.Parameter, value: str | None)
 @click.command("status")
 @json_option
 @data_option
-def status_command(data: Path, as_json: bool) -> None:
+def status_command(data: DataDir, as_json: bool) -> None:
     """Tell how everything is: what, since when, why, and what to do next."""
 
     async def work() -> None:
         async with observed(data) as gateway:
-            holder = DataDir(data).holder()
+            holder = data.holder()
             found = await overview(gateway, served=holder is not None)
             if as_json:
                 service = holder and {"url": holder.url, "pid": holder.pid, "since": moment_text(holder.since)}
@@ -77,7 +76,7 @@ def status_command(data: Path, as_json: bool) -> None:
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 1000), help="At most so many.")
 @json_option
 @data_option
-def messages_command(data: Path, in_doubt: bool, as_json: bool, **filters: Any) -> None:
+def messages_command(data: DataDir, in_doubt: bool, as_json: bool, **filters: Any) -> None:
     """List messages, the newest first.
 
     Those that are queued, being sent or in doubt are all found. For the others the log is read backwards, at most 200,000 events; what
@@ -106,7 +105,7 @@ def messages_command(data: Path, in_doubt: bool, as_json: bool, **filters: Any) 
 @click.option("--by", default=cli_user, show_default="your user name", metavar="NAME", help="Who says so, for the log.")
 @json_option
 @data_option
-def resolve_command(data: Path, msgid: int, verdict: str, by: str, as_json: bool) -> None:
+def resolve_command(data: DataDir, msgid: int, verdict: str, by: str, as_json: bool) -> None:
     """Say what has become of a message in doubt: it was sent, it failed, or it is to be sent once more.
 
     Look in WeChat first. Its channel is told. `resend` may deliver it twice.
@@ -121,7 +120,7 @@ def resolve_command(data: Path, msgid: int, verdict: str, by: str, as_json: bool
                 return
             for line in show.message_lines(entry):
                 click.echo(line)
-            if verdict == "resend" and DataDir(data).holder() is None:
+            if verdict == "resend" and data.holder() is None:
                 click.echo(say("没有服务在运行，服务启动后才会重发。", "No service runs; it is resent when one does."))
 
     run(work)
@@ -138,7 +137,7 @@ def resolve_command(data: Path, msgid: int, verdict: str, by: str, as_json: bool
 )
 @json_option
 @data_option
-def log_command(data: Path, what: str, limit: int, as_json: bool) -> None:
+def log_command(data: DataDir, what: str, limit: int, as_json: bool) -> None:
     """Print what happened to a message (by its number), a bot or a channel (by its name), its callbacks included.
 
     Where a bot and a channel have the same name, `channel:NAME` means the channel.

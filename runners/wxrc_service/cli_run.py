@@ -4,7 +4,6 @@ import errno
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 from typing import Any, TypeVar
 
 import anyio
@@ -17,7 +16,7 @@ from wxrc_gateway.retry import error_location
 from wxrc_service.data import DataDir, InUse
 from wxrc_service.language import language
 from wxrc_service.serve import Settings, service
-from wxrc_store.sqlite import SqliteStore
+from wxrc_service.stores import DurableStore
 
 T = TypeVar("T")
 
@@ -56,17 +55,16 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 @asynccontextmanager
-async def attached(data: Path) -> AsyncIterator[tuple[Gateway, bool]]:
+async def attached(data: DataDir) -> AsyncIterator[tuple[Gateway, bool]]:
     """Give a gateway on this directory: beside the service that runs there, or a whole service of our own for as long as it takes.
 
     Yields:
         The gateway, and whether another service runs the bots.
     """
-    directory = DataDir(data)
-    directory.check()
-    if directory.holder() is None:
+    data.check()
+    if data.holder() is None:
         with suppress(InUse):  # another command was quicker to run a service
-            async with service(Settings(data=directory, port=0)) as (gateway, _):
+            async with service(Settings(data=data, port=0)) as (gateway, _):
                 yield gateway, False
             return
     async with observed(data) as gateway:
@@ -74,18 +72,17 @@ async def attached(data: Path) -> AsyncIterator[tuple[Gateway, bool]]:
 
 
 @asynccontextmanager
-async def observed(data: Path) -> AsyncIterator[Gateway]:
+async def observed(data: DataDir) -> AsyncIterator[Gateway]:
     """Give a gateway that only follows the log of this directory and writes to it, whether or not a service runs there."""
-    directory = DataDir(data)
-    directory.check()
-    async with Gateway(store=SqliteStore(directory.log), puppets={}, passive=True) as gateway:
+    data.check()
+    async with Gateway(store=data.store(), puppets={}, passive=True) as gateway:
         yield gateway
 
 
 @asynccontextmanager
-async def opened(data: Path) -> AsyncIterator[SqliteStore]:
+async def opened(data: DataDir) -> AsyncIterator[DurableStore]:
     """Open the log of this directory, whether or not a service runs on it."""
-    directory = DataDir(data)
-    directory.make()
-    async with SqliteStore(directory.log) as store:
+    data.make()
+    store = data.store()
+    async with store:
         yield store

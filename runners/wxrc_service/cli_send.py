@@ -18,6 +18,7 @@ from wxrc_gateway.overview import bot_overview
 from wxrc_http.port import MessageRecord
 from wxrc_service import show
 from wxrc_service.cli_run import attached, echo_json, run
+from wxrc_service.data import DataDir
 from wxrc_service.language import say
 from wxrc_service.options import data_option, json_option
 
@@ -46,7 +47,7 @@ _FIELDS = {"title": "title", "pagepath": "page_path", "appid": "appid", "usernam
 @json_option
 @data_option
 def send_command(
-    data: Path,
+    data: DataDir,
     botcode: str,
     room: str,
     user: str,

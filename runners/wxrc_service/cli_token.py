@@ -1,6 +1,5 @@
 """`wxrc token ...`: who may use the admin API, in which role."""
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -9,6 +8,7 @@ from wxrc_gateway import Gateway
 from wxrc_gateway.admin_views import TokenView, all_tokens
 from wxrc_service import show as shown
 from wxrc_service.cli_admin import cli_user, json_option, perform, show
+from wxrc_service.data import DataDir
 from wxrc_service.language import say
 from wxrc_service.options import data_option
 
@@ -26,7 +26,7 @@ def token_group() -> None:
 )  # fmt: skip
 @json_option
 @data_option
-def token_add(data: Path, name: str, role: Any, as_json: bool) -> None:
+def token_add(data: DataDir, name: str, role: Any, as_json: bool) -> None:
     """Make a token, and print it this once. Its name stands in the log for whatever is done with it."""
     made = perform(data, lambda gateway: gateway.add_token(name, role, by=cli_user()), make=True)
     said = {"name": made.name, "role": made.role, "token": made.token}
@@ -36,7 +36,7 @@ def token_add(data: Path, name: str, role: Any, as_json: bool) -> None:
 @token_group.command("list")
 @json_option
 @data_option
-def token_list(data: Path, as_json: bool) -> None:
+def token_list(data: DataDir, as_json: bool) -> None:
     """List the tokens that are valid, without the tokens themselves."""
 
     async def work(gateway: Gateway) -> list[TokenView]:
@@ -55,7 +55,7 @@ def token_list(data: Path, as_json: bool) -> None:
 @click.argument("name")
 @json_option
 @data_option
-def token_remove(data: Path, name: str, as_json: bool) -> None:
+def token_remove(data: DataDir, name: str, as_json: bool) -> None:
     """End a token at once."""
     perform(data, lambda gateway: gateway.remove_token(name, by=cli_user()))
     show(

@@ -55,14 +55,14 @@ def _passphrase(path: Path | None) -> bytes | None:
 @secrets_option
 @json_option
 @data_option
-def export_command(data: Path, file: Path, after: int, passphrase: Path | None, as_json: bool) -> None:
+def export_command(data: DataDir, file: Path, after: int, passphrase: Path | None, as_json: bool) -> None:
     """Write the whole log to FILE (by default to stdout), one event a line, for `wxrc import`; also beside a running service.
 
     What is told about it goes to stderr.
     """
 
     async def work() -> None:
-        DataDir(data).check()
+        data.check()
         lines = 0
         with ExitStack() as stack:
             out = sys.stdout.buffer if file == Path("-") else stack.enter_context(_created(file))
@@ -110,18 +110,20 @@ def _created(file: Path) -> BinaryIO:
 @secrets_option
 @json_option
 @data_option
-def import_command(data: Path, file: Path, passphrase: Path | None, as_json: bool) -> None:
+def import_command(data: DataDir, file: Path, passphrase: Path | None, as_json: bool) -> None:
     """Read an exported log from FILE (- = stdin) into a data directory that is empty or has a beginning of the same log.
 
     An import that was interrupted goes on when it is run again. No service starts on the log before it is finished.
     """
 
     async def work() -> None:
-        if (holder := DataDir(data).holder()) is not None:
+        if (holder := data.holder()) is not None:
             raise Refusal(f"a wxrc service (process {holder.pid}) runs on {data}; stop it first")
         with ExitStack() as stack:
             read = _reader(sys.stdin.buffer if file == Path("-") else stack.enter_context(file.open("rb")))
             async with opened(data) as store:
+                if owner := next((each.member for each in (await store.owners()).values() if each.alive), None):
+                    raise Refusal(f"a wxrc service ({owner}) uses the log on {data}; stop it first")
                 done = await import_log(store, store.vault, read, passphrase=_passphrase(passphrase))
         if as_json:
             echo_json({"events": done.events, "held": done.held, "secrets": done.secrets, "position": done.position})

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TextIO
 
 import apsw
-from attrs import frozen
+from attrs import field, frozen
 
 from wxrc_core.errors import WxrcError
 from wxrc_puppet.simulator import SimulatedWeChat, SimulatorError
+from wxrc_service.stores import DurableStore, open_store, shown
 
 
 class InUse(WxrcError):
@@ -35,14 +36,34 @@ class Holder:
 
 @frozen
 class DataDir:
-    """A data directory."""
+    """A data directory, and where its log is.
+
+    Attributes:
+        path: The directory.
+        url: The database server that has the log and the vault; empty = they are in a file in the directory.
+        vault_key: The key to the vault, or the file that has it; None = it is in the directory.
+    """
 
     path: Path
+    url: str = field(default="", repr=False)
+    vault_key: bytes | Path | None = field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        """Tell where everything is, without any secret."""
+        return f"{self.path} and {shown(self.url)}" if self.url else str(self.path)
 
     @property
     def log(self) -> Path:
-        """The event log and the vault."""
+        """The event log and the vault, unless they are on a server."""
         return self.path / "wxrc.db"
+
+    def store(self) -> DurableStore:
+        """Return a new handle on the log, to be entered.
+
+        Raises:
+            WxrcError: The URL names nothing that could be opened.
+        """
+        return open_store(self.url or self.log, self.vault_key or self.path / "vault.key", self.path / "wxrc.seen")
 
     @property
     def world(self) -> Path:
@@ -67,12 +88,12 @@ class DataDir:
             raise WxrcError(f"the data directory {self.path} cannot be written to; choose another with --data")
 
     def check(self) -> None:
-        """See that there is a log in the directory.
+        """See that there is a log in the directory, unless it is on a server.
 
         Raises:
             WxrcError: There is none.
         """
-        if not self.log.exists():
+        if not self.url and not self.log.exists():
             raise WxrcError(
                 f"there is no WXRC data in {self.path}; name the directory with --data, or begin with `wxrc channel add`"
             )

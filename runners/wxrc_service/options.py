@@ -1,5 +1,6 @@
 """The options that commands share, and where their values come from: the command line, `WXRC_*`, `wxrc.toml`, in this order."""
 
+import functools
 import os
 import tomllib
 from collections.abc import Callable
@@ -8,11 +9,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import click
+from click.core import ParameterSource
+
+from wxrc_service.data import DataDir
+from wxrc_service.stores import has_password
 
 CONFIG = "wxrc.toml"
 SETTINGS: dict[str, type] = {
-    "data": str, "host": str, "port": int, "public_url": str, "answer_wait_ms": int, "simulator": bool, "simulator_host": str,
-    "media_folder": str,
+    "data": str, "store": str, "vault_key_file": str, "host": str, "port": int, "public_url": str, "answer_wait_ms": int,
+    "simulator": bool, "simulator_host": str, "media_folder": str,
 }  # fmt: skip
 """What `wxrc.toml` may say, and of what type; `WXRC_DATA`, `WXRC_HOST`, ... and options come before it."""
 
@@ -48,14 +53,70 @@ def setting(name: str) -> Callable[[], Any]:
     return lambda: read_config(Path(os.environ.get("WXRC_CONFIG", CONFIG))).get(name, otherwise.get(name))
 
 
-data_option = click.option(
-    "--data",
-    envvar="WXRC_DATA",
-    default=setting("data"),
-    show_default="wxrc-data",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="The data directory.",
-)
+def _store_url(context: click.Context, parameter: click.Parameter, value: str | None) -> str:
+    """Return the URL, read from a file where it is written @FILE."""
+    if value is None:
+        return ""
+    if value.startswith("@"):
+        try:
+            return Path(value[1:]).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise click.BadParameter(f"{value[1:]} cannot be read: {getattr(error, 'strerror', 'no text')}") from None
+    if has_password(value) and context.get_parameter_source("store") is ParameterSource.COMMANDLINE:
+        click.echo(
+            "Warning: everybody on this machine can read the password in --store. Use WXRC_STORE or --store @FILE.",
+            err=True,
+        )
+    return value
+
+
+def _vault_key(value: str) -> bytes:
+    try:
+        key = bytes.fromhex(value)
+    except ValueError:
+        key = b""
+    if len(key) != 32:
+        raise click.ClickException("WXRC_VAULT_KEY must be 64 hexadecimal digits")
+    return key
+
+
+def data_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say where the data are; the command gets them as one `data`, a `DataDir`."""
+
+    @functools.wraps(command)
+    def with_data(*args: Any, data: Path, store: str, vault_key_file: Path | None, **others: Any) -> Any:
+        given = os.environ.get("WXRC_VAULT_KEY")
+        key = _vault_key(given) if given else vault_key_file
+        return command(*args, data=DataDir(data, store, key), **others)
+
+    for option in (
+        click.option(
+            "--vault-key-file",
+            envvar="WXRC_VAULT_KEY_FILE",
+            default=setting("vault_key_file"),
+            type=click.Path(dir_okay=False, path_type=Path),
+            help="The file with the key to stored secrets; by default vault.key in the data directory.",
+        ),
+        click.option(
+            "--store",
+            envvar="WXRC_STORE",
+            default=setting("store"),
+            metavar="URL",
+            callback=_store_url,
+            help="Where the log is, as postgresql://…, or @FILE with that URL in it; by default in the data directory.",
+        ),
+        click.option(
+            "--data",
+            envvar="WXRC_DATA",
+            default=setting("data"),
+            show_default="wxrc-data",
+            type=click.Path(file_okay=False, path_type=Path),
+            help="The data directory.",
+        ),
+    ):
+        option(with_data)
+    return with_data
+
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 

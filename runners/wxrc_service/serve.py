@@ -22,7 +22,6 @@ from wxrc_service.connections import Limits
 from wxrc_service.data import DataDir, opened_world
 from wxrc_service.http_server import Server
 from wxrc_service.puppets import kinds
-from wxrc_store.sqlite import SqliteStore
 
 
 @frozen(kw_only=True)
@@ -88,10 +87,10 @@ async def service(settings: Settings) -> AsyncIterator[tuple[Gateway, str]]:
         url = settings.public_url.rstrip("/") or f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
         with settings.data.held(url), ExitStack() as stack:
             world = None if settings.simulator is False else stack.enter_context(opened_world(settings.data.world))
-            async with SqliteStore(settings.data.log) as store:
+            async with settings.data.store() as store:
                 await check_finished(store.vault)
             gateway = Gateway(
-                store=SqliteStore(settings.data.log),
+                store=settings.data.store(),
                 puppets=await kinds(world),
                 public_url=url,
                 drain_limit_s=settings.drain_limit_s,
