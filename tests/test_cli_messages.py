@@ -61,8 +61,8 @@ def test_a_text_to_a_person(service: Service) -> None:
     missing = cli("send", "zhao", "--user", "没有这个人", "命令行", data=service.data, expect=1)
 
     assert "sent" in done.stdout
-    assert "room_not_found" in missing.stdout
-    assert "no contact named" in missing.stdout
+    assert "no such room or person" in missing.stdout
+    assert "there is no such person" in missing.stdout
     assert [("赵立伟", "命令行")] == [
         (each["user"], each["text"]) for each in record(service.url, "zhao") if each["text"]
     ]

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.webhooks import KEY, OTHER_SECRET, SECRET
@@ -122,6 +122,7 @@ def test_callbacks_are_typed(body: dict[str, Any], callback: Callback, format_: 
     assert body["type"] == received.body["type"]
 
 
+@settings(deadline=None)
 @given(text=st.text(max_size=50), mentioned=st.booleans(), format_=st.sampled_from(FORMATS))
 def test_texts_come_through(text: str, mentioned: bool, format_: CallbackFormat) -> None:
     """Whatever somebody writes to the bot arrives as it was written."""

@@ -229,13 +229,14 @@ class ScriptedPuppet:
     async def send(self, message: Outgoing) -> SendOutcome:
         """Keep the message, and answer as the script says."""
         script = self._script
+        reaction = script.reaction()  # taken before anybody hears of the hand-over, and may kill who made it
         script.handed.append(HandedOver(self.run_number, self._context.clock(), message))
         script.sending += 1
         script.most_sending = max(script.most_sending, script.sending)
         script.changed()
         try:
             await anyio.lowlevel.checkpoint()
-            return await self._react(script.reaction(), message)
+            return await self._react(reaction, message)
         finally:
             script.sending -= 1
 
