@@ -120,9 +120,11 @@ def drip(connection: socket.socket, raw: bytes) -> bytes:
     for _ in range(400):
         connection.send(raw)
         try:
-            return connection.recv(65_536)
+            found = connection.recv(65_536)
         except TimeoutError:
             continue
+        connection.settimeout(LIMIT_S)
+        return found + read_all(connection)
     return b""
 
 
