@@ -98,7 +98,7 @@ def remove_directory(data: Path) -> None:
 @pytest.mark.parametrize(
     ("take", "reason", "at_the_start"),
     [
-        (remove_log, "was removed", "missing or empty, but vault.key"),
+        (remove_log, "was removed", "missing or empty, but the key"),
         (remove_wal, "was removed", ""),
         (replace_log, "was replaced", ""),
         (empty_log, "was emptied", "damaged. Restore it from a backup"),

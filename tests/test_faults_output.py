@@ -1,5 +1,6 @@
 """The real service and its terminal: a reader of its output who goes, streams that were closed, a hang-up."""
 
+import json
 import os
 import signal
 import subprocess
@@ -74,10 +75,11 @@ def test_the_reader_of_its_output_goes(tmp_path: Path) -> None:
 
     def told() -> bool:
         done = subprocess.run(
-            [sys.executable, "-m", "wxrc_service", "status", "--data", str(tmp_path / "data")],
+            [sys.executable, "-m", "wxrc_service", "status", "--json", "--data", str(tmp_path / "data")],
             env=surroundings(), capture_output=True, text=True, check=True,
         )  # fmt: skip
-        return "awaiting_qr" in done.stdout and "callbacks 0 under way" in done.stdout
+        found = json.loads(done.stdout)
+        return found["bots"][0]["state"] == "awaiting_qr" and found["due"] == 0
 
     until(told)
     process.send_signal(signal.SIGTERM)

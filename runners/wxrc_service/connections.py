@@ -63,11 +63,13 @@ class Connection(Protocol):
     Attributes:
         address: Where it comes from; empty = unknown.
         deadline: When it is too late (on the clock of `Connections.now`).
+        stuck_until: When it is too late because the client takes nothing of its answers, on the same clock.
         counted: It is among those that are counted.
     """
 
     address: str
     deadline: float
+    stuck_until: float
     counted: bool
 
     def expire(self) -> None:
@@ -151,7 +153,7 @@ class Connections:
     def sweep(self) -> None:
         """End all connections that took too long."""
         now = self.now = self._clock()
-        for connection in [each for each in self._open if each.deadline < now]:
+        for connection in [each for each in self._open if min(each.deadline, each.stuck_until) < now]:
             connection.expire()
         if self._full and self._count < 0.9 * self.limits.connections:
             busiest = max(self._by_address.values(), default=0)

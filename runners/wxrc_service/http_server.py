@@ -132,6 +132,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self.limits = limited.limits
         self.address = ""
         self.deadline = math.inf
+        self.stuck_until = math.inf  # while the client takes nothing of its answers, whatever else happens
         self.counted = False
         self._in_head = False  # a head has begun and is not complete
         self._in_body = False  # a head is complete and its body is not
@@ -165,7 +166,9 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def expire(self) -> None:
         """End the connection: it took too long."""
-        if self._in_head and not self._over:
+        if self.stuck_until < self.limited.now:
+            self.transport.abort()
+        elif self._in_head and not self._over:
             self._refuse(408, Code.HEAD_INCOMPLETE, "head too slow", seconds=f"{self.limits.head_s:g}")
         elif self._in_body and not self._over and not self.cycle.response_started:
             self._refuse(408, Code.BODY_INCOMPLETE, "head too slow", seconds=f"{self.limits.request_s:g}")
@@ -178,12 +181,12 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         """Give a client that takes nothing of its answer a while."""
-        self.deadline = self.limited.now + self.limits.answer_s
+        self.stuck_until = self.limited.now + self.limits.answer_s
         super().pause_writing()
 
     def resume_writing(self) -> None:
         """Go on: the client takes its answer."""
-        self.deadline = math.inf
+        self.stuck_until = math.inf
         super().resume_writing()
 
     # -- what comes ---------------------------------------------------------------------------------------------------------
