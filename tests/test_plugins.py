@@ -82,7 +82,7 @@ def test_a_puppet_of_ones_own_in_the_service(tmp_path: Path) -> None:
     assert ["bot-echo is logged in as Echo (wxid_echo).", "bot-made is logged in as Echo (wxid_echo)."] == [
         each.strip() for each in logins
     ]
-    assert ": sent" in sent
+    assert " sent since " in sent
     assert "" == log
 
 

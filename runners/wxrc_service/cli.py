@@ -5,9 +5,11 @@ import logging
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
+from wxrc_core.errors import WxrcError
 from wxrc_gateway import Gateway
 from wxrc_service import demo as demonstration
 from wxrc_service.cli_account import login_command, logout_command, stop_command
@@ -21,6 +23,7 @@ from wxrc_service.cli_send import send_command
 from wxrc_service.cli_token import token_group
 from wxrc_service.cli_transfer import export_command, import_command
 from wxrc_service.data import DataDir
+from wxrc_service.language import language
 from wxrc_service.options import serve_options, simulator_hosts_option, simulator_options
 from wxrc_service.output import open_standard_streams, say
 from wxrc_service.serve import Settings, serve
@@ -28,7 +31,18 @@ from wxrc_service.serve import Settings, serve
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
-@click.group()
+class _Commands(click.Group):
+    """Commands that refuse in a sentence, also where they refuse before anything runs."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except WxrcError as error:
+            raise click.ClickException(getattr(error.localized, language())) from None
+
+
+@click.group(cls=_Commands)
 @click.version_option(package_name="wxrc")
 def main() -> None:
     """WXRC: WeChat bots at the service of business systems."""
