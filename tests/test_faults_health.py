@@ -133,7 +133,7 @@ def test_files_taken_away(
 def test_a_full_disk(made: tuple[Path, str], tmp_path: Path) -> None:
     """A disk that is full: 503 within moments and without traffic; with room again the service is well again, by itself."""
     if os.geteuid() != 0:
-        pytest.skip("mounting a small disk needs root")
+        pytest.fail("mounting a small disk needs root: sudo make test")
     disk = tmp_path / "disk"
     disk.mkdir()
     with ExitStack() as stack:
