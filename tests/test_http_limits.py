@@ -154,6 +154,20 @@ def test_a_dripping_body(served: Served) -> None:
     assert b'"rtCode":"30"' in answer
 
 
+@pytest.mark.parametrize("method", [b"PUT", b"POST"])
+@pytest.mark.wire("answer.405", "answer.413")
+def test_an_answer_before_the_end_of_a_request(method: bytes, served: Served) -> None:
+    """A client that is answered while it still sends reads the answer and its end; its connection is not reset."""
+    with served.connect() as connection:
+        connection.sendall(
+            method + b" /api/login HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\n" + b" " * 9_000_000
+        )
+        found = read_all(connection)
+
+    assert found.startswith(b"HTTP/1.1 405 " if method == b"PUT" else b"HTTP/1.1 413 ")
+    assert found.endswith(b"}")
+
+
 @pytest.mark.parametrize("first", [b"", b"\r\n\r\n", a_request("IDLE")])
 @pytest.mark.wire("attack.connections")
 def test_silence(first: bytes, served: Served) -> None:

@@ -81,9 +81,10 @@ class _Answer:
     Only for an answer that is whole, has its length and leaves the connection open; any other goes the way that uvicorn has for it.
     """
 
-    __slots__ = ("app", "cycle", "start")
+    __slots__ = ("app", "cycle", "protocol", "start")
 
-    def __init__(self, cycle: RequestResponseCycle, app: Any) -> None:
+    def __init__(self, protocol: "LimitedProtocol", cycle: RequestResponseCycle, app: Any) -> None:
+        self.protocol = protocol
         self.cycle = cycle
         self.app = app
         self.start: Any = None
@@ -104,7 +105,13 @@ class _Answer:
             if self._sent_at_once(start, message):
                 return
             await self.cycle.send(start)
+        last = not self.cycle.keep_alive and not message.get("more_body") and self.protocol.is_early(self.cycle)
+        if last:
+            self.cycle.keep_alive = True  # or else uvicorn closes at once
+            self.protocol.drop_the_rest()
         await self.cycle.send(message)
+        if last:
+            self.protocol.end_gently()
 
     def _sent_at_once(self, start: Any, message: Any) -> bool:
         cycle, body = self.cycle, message.get("body", b"")
@@ -321,7 +328,32 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._answering = cycle
-        super()._start_asgi_task(cycle, _Answer(cycle, app))
+        super()._start_asgi_task(cycle, _Answer(self, cycle, app))
+
+    def is_early(self, cycle: RequestResponseCycle) -> bool:
+        """Tell whether an answer is given before all of its request is there."""
+        return self._in_body and cycle is self.cycle
+
+    def drop_the_rest(self) -> None:
+        """Drop whatever has not been parsed, and whatever still comes."""
+        self._over = True
+        self._unfed = b""
+
+    def end_gently(self) -> None:
+        """End the connection after its last answer, and after a while in which whatever still comes is dropped.
+
+        Closing at once would reset the connection of a client that is still sending, and take the answer from it.
+        """
+        if self.transport.is_closing():
+            return
+        self.drop_the_rest()
+        self.deadline = self.limited.now + self.limits.close_s
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        flow = self.flow
+        assert isinstance(flow, _Flow)
+        flow.held = False
+        flow.resume_reading()
 
     def _wait(self) -> None:
         self.deadline = self.limited.now + self.limits.idle_s
@@ -334,12 +366,8 @@ class LimitedProtocol(HttpToolsProtocol):
         self._refuse(431, Code.HEAD_ILLEGAL, "head too large", limit=limits.head_bytes, count=limits.header_count)
 
     def _refuse(self, status: int, code: Code, said: str, **values: object) -> None:
-        """Answer without the application, and end the connection after a while in which whatever still comes is dropped.
-
-        Closing at once would reset the connection of a client that is still sending, and take the answer from it.
-        """
-        self._over = True
-        self._unfed = b""
+        """Answer without the application, and end the connection."""
+        self.drop_the_rest()
         if self.pipeline:
             self.transport.close()  # answers that are still to come would stand behind this one
             return
@@ -359,9 +387,4 @@ class LimitedProtocol(HttpToolsProtocol):
         if status == 503:
             head += b"retry-after: 1\r\n"
         self.transport.write(head + b"content-length: %d\r\n\r\n" % len(body) + body)
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
-        flow = self.flow
-        assert isinstance(flow, _Flow)
-        flow.held = False
-        flow.resume_reading()
+        self.end_gently()
