@@ -35,6 +35,18 @@ def client() -> ScriptedClient:
     return scripted
 
 
+@pytest.fixture
+def backend() -> testing.FakeBackend:
+    """What stands behind the API: two channels and some bots."""
+    return testing.FakeBackend()
+
+
+@pytest.fixture
+def caller(backend: testing.FakeBackend) -> testing.Caller:
+    """Someone who calls the API in front of it."""
+    return testing.Caller(backend)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def answers_conform() -> Iterator[None]:
     """Check every answer that a test gets by `wxrc_http.testing.Caller` against the OpenAPI document."""

@@ -15,12 +15,6 @@ from wxrc_http.testing import NOW, TEXT, Caller, FakeBackend, a_channel, a_head,
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def backend() -> FakeBackend:
-    """A backend with two channels and some bots."""
-    return FakeBackend()
-
-
 def set_up(backend: FakeBackend, **settings: Any) -> None:
     """Give channel `crm` these settings."""
     backend.channels["crm"] = a_channel("crm", granted("zhao"), **settings)

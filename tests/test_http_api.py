@@ -29,18 +29,6 @@ from wxrc_http.testing import (
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def backend() -> FakeBackend:
-    """A backend with two channels and some bots."""
-    return FakeBackend()
-
-
-@pytest.fixture
-def caller(backend: FakeBackend) -> Caller:
-    """Someone who calls it."""
-    return Caller(backend)
-
-
 # -- reqHead ------------------------------------------------------------------------------------------------------------------
 
 ODD: tuple[Any, ...] = (1, 1.5, True, [], {}, "", "é", "a b", "\0", "\ud800", "x" * 65)

@@ -23,18 +23,6 @@ pytestmark = pytest.mark.anyio
 WINDOW_MS = 600_000
 
 
-@pytest.fixture
-def backend() -> FakeBackend:
-    """A backend with two channels and some bots."""
-    return FakeBackend()
-
-
-@pytest.fixture
-def caller(backend: FakeBackend) -> Caller:
-    """Someone who calls it."""
-    return Caller(backend)
-
-
 PAIRS = [
     ("botStatus", "logout"),
     ("botStatus", "roomList"),

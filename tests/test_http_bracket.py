@@ -46,12 +46,6 @@ def backend() -> FakeBackend:
     return found
 
 
-@pytest.fixture
-def caller(backend: FakeBackend) -> Caller:
-    """Someone who calls it."""
-    return Caller(backend)
-
-
 def private_encrypt(text: bytes, key: rsa.RSAPrivateKey = PRIVATE) -> str:
     """Return Base64 of PKCS#1 v1.5 type 1 over a text, as Node's `privateEncrypt` makes it, worked out by hand."""
     numbers = key.private_numbers()

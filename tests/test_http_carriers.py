@@ -26,18 +26,6 @@ from wxrc_http.testing import (
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def backend() -> FakeBackend:
-    """A backend with two channels and some bots."""
-    return FakeBackend()
-
-
-@pytest.fixture
-def caller(backend: FakeBackend) -> Caller:
-    """Someone who calls it."""
-    return Caller(backend)
-
-
 # -- carriers -----------------------------------------------------------------------------------------------------------------
 
 

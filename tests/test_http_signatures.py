@@ -34,18 +34,6 @@ EVERY_TYPE = ("HMAC-SHA256-V2", "HMAC-SHA256", "MD5", "RSA")
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "signatures.json").read_text("utf-8"))
 
 
-@pytest.fixture
-def backend() -> FakeBackend:
-    """A backend with two channels and some bots."""
-    return FakeBackend()
-
-
-@pytest.fixture
-def caller(backend: FakeBackend) -> Caller:
-    """Someone who calls it."""
-    return Caller(backend)
-
-
 # -- vectors ------------------------------------------------------------------------------------------------------------------
 
 

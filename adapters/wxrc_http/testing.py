@@ -100,6 +100,12 @@ class FakeBackend:
             "zhou": a_bot("zhou"),
         }
 
+    def the_message(self) -> message.MessageQueued:
+        """Return the only event that requests have left, which must be a message."""
+        [recorded] = self.log
+        assert isinstance(recorded.event, message.MessageQueued)
+        return recorded.event
+
     def clock(self) -> int:
         """Return what `now` says."""
         return self.now
