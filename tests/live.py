@@ -20,12 +20,14 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final, Self
 from urllib.parse import quote, urlsplit
 
 import httpx2
 
 import wxrc_client
+from tests.forked import Forked
 from wxrc_client import Carrier, Credentials, HttpRequest, SignatureType, new_txcode
 
 READY_S = 30.0
@@ -100,7 +102,7 @@ class Service:
         self.url = f"http://127.0.0.1:{self.port}"
         self.stdout = data.parent / f"{data.name}.stdout.txt"
         self.stderr = data.parent / f"{data.name}.stderr.txt"
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: Forked | None = None
         self._command = [command, *arguments]
         self._env = surroundings(PYTHONUNBUFFERED="1", **(env or {}))
 
@@ -115,15 +117,13 @@ class Service:
         """Start it, and wait until it is ready unless told not to."""
         assert self.process is None or self.process.poll() is not None, "it runs already"
         arguments = [*self._command, "--data", str(self.data), "--port", str(self.port)]
-        with self.stdout.open("ab") as out, self.stderr.open("ab") as errors:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "wxrc_service", *arguments],
-                cwd=self.data.parent,  # not where a wxrc.toml may be
-                env=self._env,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=errors,
-            )
+        self.process = Forked(
+            arguments,
+            cwd=self.data.parent,  # not where a wxrc.toml may be
+            env=self._env,
+            stdout=self.stdout,
+            stderr=self.stderr,
+        )
         if ready:
             self.wait_until_ready()
 
@@ -195,16 +195,21 @@ def cli(
         env: Further environment variables.
         cwd: Where it runs; by default beside the data directory.
     """
-    done = subprocess.run(
-        [sys.executable, "-m", "wxrc_service", *arguments, *(("--data", str(data)) if data else ())],
-        cwd=cwd or (data.parent if data else None),
-        env=surroundings(**(env or {})),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=CLI_S,
-        check=False,
-    )
+    arguments = (*arguments, *(("--data", str(data)) if data else ()))
+    with TemporaryDirectory() as folder:
+        out, errors = Path(folder) / "out", Path(folder) / "errors"
+        running = Forked(
+            arguments,
+            cwd=cwd or (data.parent if data else None),
+            env=surroundings(**(env or {})),
+            stdout=out,
+            stderr=errors,
+        )
+        try:
+            code = running.wait(CLI_S)
+        finally:
+            running.kill()
+        done = subprocess.CompletedProcess(arguments, code, out.read_text(), errors.read_text())
     if expect is not None and done.returncode != expect:
         raise AssertionError(f"wxrc {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
     return done

@@ -46,7 +46,7 @@ class Crm:
 def crm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crm]:
     """Run the service and log the bot in."""
     data = tmp_path_factory.mktemp("openapi") / "data"
-    with Receiver() as receiver, Service(data, arguments=["--answer-wait-ms", "20000"]) as service:
+    with Receiver() as receiver, Service(data, arguments=["--answer-wait-ms", "5000"]) as service:
         made = cli_json("channel", "add", "crm", "--callback", receiver.url, "--allow-private", "--json", data=data)
         service.cli("bot", "add", "zhao", "--puppet", "simulator", "--channel", "crm")
         service.start()
