@@ -11,7 +11,7 @@ import apsw
 import msgspec
 import pytest
 
-from tests.test_gateway_owned import kinds, until, up
+from tests.scripted_bots import kinds, until, up
 from wxrc_core import bot, message, snapshot
 from wxrc_core.errors import Refusal
 from wxrc_core.log import Entry

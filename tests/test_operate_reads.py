@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.test_gateway_owned import kinds, until, up
+from tests.scripted_bots import kinds, until, up
 from wxrc_core import codec
 from wxrc_core.errors import Refusal
 from wxrc_core.puppet import Rejected, Unconfirmed
