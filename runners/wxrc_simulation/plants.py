@@ -38,7 +38,6 @@ _APPEND, _SENDER, _API = "wxrc_gateway._append", "wxrc_webhook.sender", "wxrc_ht
 PLANTS = (
     # -- the gateway: sending
     Plant("no last look", _SENDING, "        if hindrance:\n", "        if False:\n"),
-    Plant("an ended message is handed over", _SENDING, "        if claimed is None or claimed.state.state is not MessageState.ATTEMPTED:\n", "        if claimed is None:\n"),
     Plant("claim without a fence", _SENDING, "execute(claim.stream, command, self._fence):", "execute(claim.stream, command):"),
     Plant("an unknown claim is handed over", _SENDING, '            await self._put_back(claim, "the store did not confirm the claim")\n            return\n', "            pass\n"),
     Plant("an unknown claim is forgotten", _SENDING, '            await self._put_back(claim, "the store did not confirm the claim")\n', "            pass\n"),

@@ -205,6 +205,12 @@ class Facts:
         last = history[number - 1].event
         return number, last.member if isinstance(last, ShardTaken) else ""
 
+    def member_until(self, process: str, at: int) -> int:
+        """Return until when a replica's run was a member, as far as it had been told by then (ms)."""
+        return max(
+            (each.until for each in self.run.memberships if each.process == process and each.at <= at), default=0
+        )
+
     def owns(self, process: str, botcode: str, position: int) -> bool:
         """Return whether this process owned the bot's shard when the log ended at this position."""
         _, member = self.epoch(botcode, position)

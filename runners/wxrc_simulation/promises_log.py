@@ -100,6 +100,8 @@ def check_8(facts: Facts) -> Iterator[str]:
             yield f"message {hand_over.msgid} was claimed by {facts.author(claim.position)} and handed over by {hand_over.process}"
         elif not facts.owns(hand_over.process, hand_over.botcode, hand_over.log_end):
             yield f"message {hand_over.msgid} was handed over by {hand_over.process} when it no longer owned {hand_over.botcode}"
+        elif hand_over.at > facts.member_until(hand_over.process, hand_over.at):
+            yield f"message {hand_over.msgid} was handed over by {hand_over.process} when its membership had run out"
 
 
 def _fenced_for(facts: Facts, recorded: Recorded, author: str) -> str:

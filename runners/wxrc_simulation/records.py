@@ -35,6 +35,15 @@ class HandOver:
 
 
 @frozen
+class Membership:
+    """The store told a replica's run (`process`) at `at` that it is a member, until `until`."""
+
+    at: int
+    until: int
+    process: str
+
+
+@frozen
 class Said:
     """What the puppet answered to a hand-over. There is none where it never returned."""
 
@@ -301,6 +310,7 @@ class Run:
     seed: int
     schedule: str = ""
     handed: list[HandOver] = field(factory=list)
+    memberships: list[Membership] = field(factory=list)
     said: list[Said] = field(factory=list)
     arrivals: list[Arrival] = field(factory=list)
     receipts: dict[str, int] = field(factory=dict)

@@ -15,7 +15,7 @@ from wxrc_simulation.chance import Chance, Faults
 from wxrc_simulation.loop import Process, VirtualLoop
 from wxrc_simulation.network import Network
 from wxrc_simulation.puppet import SimulatedClient
-from wxrc_simulation.records import Run
+from wxrc_simulation.records import Membership, Run
 from wxrc_simulation.store import FaultyMedia, FaultyStore
 from wxrc_simulation.wechat import WeChat
 from wxrc_store import MemoryStore
@@ -113,6 +113,7 @@ class Replica:
             self._loop,
             chance,
             lambda position, count, seen, begun: self._appended(position, count, process.name, seen, begun),
+            lambda until: self._run.memberships.append(Membership(self._wechat.now, int(until * 1000), process.name)),
         )
         self.store.cut_off = self._cut_off
         leave = self._leave = anyio.Event()

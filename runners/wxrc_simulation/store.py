@@ -86,6 +86,7 @@ class FaultyStore:
         loop: The event loop.
         chance: What decides.
         appended: Told of what was appended: position, count, up to where its writer had read, and since when it was on its way (seconds).
+        joined: Told when the replica was told that it is a member; and until when (seconds).
 
     Attributes:
         cut_off: Nothing gets through.
@@ -102,7 +103,9 @@ class FaultyStore:
         loop: VirtualLoop,
         chance: Chance,
         appended: Callable[[int, int, int, float], None],
+        joined: Callable[[float], None],
     ) -> None:
+        self._joined = joined
         self.cut_off = False
         self.deaf = False
         self.stall: tuple[float, str] | None = None
@@ -227,14 +230,20 @@ class FaultyStore:
     async def join(self, name: str) -> Member:
         """See `Store.join`."""
         self._check()
-        return await self._inner.join(name)
+        return await self._asked(self._inner.join(name))
+
+    async def _asked(self, answer: Awaitable[Member]) -> Member:
+        asked = self._loop.time()
+        member = await answer
+        self._joined(asked + self.lifetime)
+        return member
 
     async def renew(self, member: Member) -> Member:
         """See `Store.renew`; it may fail, before or after."""
         self._check()
         if self.deaf or self._chance.strikes("heartbeat fails"):
             raise StoreError("no answer to the heartbeat")
-        return await self._inner.renew(member)
+        return await self._asked(self._inner.renew(member))
 
     async def leave(self, member: Member) -> None:
         """See `Store.leave`."""
