@@ -6,6 +6,8 @@ change of owner raises the epoch. Stores append these events themselves, togethe
 """
 
 import zlib
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from typing import TypeAlias
 
 from attrs import frozen
@@ -44,6 +46,39 @@ class Shard(Struct, frozen=True):
 def evolve(shard: Shard | None, event: ShardEvent) -> Shard:
     """Return the shard after an event. Total: a recorded fact is never refused."""
     return Shard(event.member if isinstance(event, ShardTaken) else "", event.at)
+
+
+@frozen
+class Share:
+    """What a member has to do for all to own the same number of shards: which free ones to take, and how many to let go of."""
+
+    take: Sequence[int]
+    give: int
+
+
+def share(owners: Mapping[int, str], members: Collection[str], mine: str) -> Share:
+    """Return what a member has to do next.
+
+    Whoever sees the same picture finds parts that do not overlap, so members need not talk about it; where pictures differ, the store
+    decides who gets a shard. Those who own most keep the odd ones: as few shards move as can be.
+
+    Args:
+        owners: Who owns each shard of the store; somebody who is no member = it is free.
+        members: Those who live.
+        mine: The member who asks; it lives.
+    """
+    held = Counter(owners.values())
+    names = sorted({*members, mine}, key=lambda name: (-held[name], name))
+    even, odd = divmod(len(owners), len(names))
+    due = {name: even + (rank < odd) for rank, name in enumerate(names)}
+    free = [number for number, owner in sorted(owners.items()) if owner not in due]
+    take: Sequence[int] = ()
+    for name in names:
+        lacking = max(0, due[name] - held[name])
+        if name == mine:
+            take = free[:lacking]
+        free = free[lacking:]
+    return Share(take, max(0, held[mine] - due[mine]))
 
 
 def stream_name(number: int) -> str:

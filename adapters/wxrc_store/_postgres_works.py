@@ -121,13 +121,15 @@ class Works:
             leases[shard] = Lease(Fence(shard, epoch + 1), position)
         return leases
 
+    def members(self, connection: Connection) -> list[str]:
+        """Return the members that live."""
+        rows = connection.execute(self._sql("SELECT id FROM {schema}.member WHERE until > clock_timestamp()"))
+        return [row[0] for row in rows]
+
     def owners(self, connection: Connection, shards: int) -> dict[int, Owner]:
         """Return who owns each shard."""
         latest = self._latest(connection, range(shards))
-        alive = {
-            row[0]
-            for row in connection.execute(self._sql("SELECT id FROM {schema}.member WHERE until > clock_timestamp()"))
-        }
+        alive = self.members(connection)
         found = dict.fromkeys(range(shards), Owner(0, "", False))
         for shard, (owner, last) in latest.items():
             found[shard] = Owner(last.version, owner, owner in alive)

@@ -265,6 +265,11 @@ class MemoryStore:
                 self._data.append(stream_name(fence.shard), fence.epoch, [ShardFreed(at=at, member=owner)])
         self._tell_news(before)
 
+    async def members(self) -> Sequence[str]:
+        """See `Store.members`."""
+        await self._turn()
+        return [member for member in list(self._data.expiries) if self._data.alive(member)]
+
     async def owners(self) -> Mapping[int, Owner]:
         """See `Store.owners`."""
         await self._turn()

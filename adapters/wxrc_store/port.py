@@ -118,6 +118,9 @@ class Store(Protocol):
     async def release(self, leases: Sequence[Lease], at: int) -> None:
         """Append `ShardFreed` under the fence of each lease: its epoch is over at once. Leases of epochs that are over are left alone."""
 
+    async def members(self) -> Sequence[str]:
+        """Return the ids of the members that live, of those that can own shards beside each other. A hint like `owners`."""
+
     async def owners(self) -> Mapping[int, Owner]:
         """Return who owns each shard. A hint, for balancing and for people: it may be outdated when it arrives."""
 

@@ -222,6 +222,10 @@ class PostgresStore:
                 entries.append(Entry(stream_name(shard), epoch, [freed]))
         await self.append(entries)  # where the epoch is over in the meantime it is a conflict, and nothing to do
 
+    async def members(self) -> Sequence[str]:
+        """See `Store.members`."""
+        return await self._heartbeat(self._works.members)
+
     async def owners(self) -> Mapping[int, Owner]:
         """See `Store.owners`."""
         return await self._heartbeat(lambda c: self._works.owners(c, self._shards))

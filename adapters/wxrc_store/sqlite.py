@@ -242,11 +242,20 @@ class SqliteStore:
                 if member not in owning and not self._taking:
                     lock.free()
 
+    async def members(self) -> Sequence[str]:
+        """See `Store.members`. There is one at most, who owns all shards: the others wait for its end."""
+        await self._turn()
+        alive = self._alive()
+        return [alive] if alive else []
+
+    def _alive(self) -> str:
+        held = [member for member, lock in self._locks.items() if lock.held and not lock.lost()]
+        return held[0] if held else holder(self._lock_path)
+
     async def owners(self) -> Mapping[int, Owner]:
         """See `Store.owners`."""
         await self._turn()
-        held = [member for member, lock in self._locks.items() if lock.held and not lock.lost()]
-        alive = held[0] if held else holder(self._lock_path)
+        alive = self._alive()
         streams = [stream_name(shard) for shard in range(self.shards)]
         try:
             found = latest(self._near, streams)

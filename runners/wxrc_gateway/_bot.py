@@ -68,6 +68,15 @@ class OwnedBot:
         finally:
             self.ended.set()
 
+    async def leave(self, limit_s: float) -> None:
+        """End the loops, once a send that is under way has ended, or has taken too long (seconds)."""
+        self.sending.leaving = True
+        with anyio.move_on_after(limit_s):
+            async with self.sending.under_way:
+                pass
+        self.scope.cancel()
+        await self.ended.wait()
+
     def wake(self, wake: Wake) -> None:
         """Wake the loop that this concerns."""
         if self.ended.is_set() or self.scope.cancel_called:

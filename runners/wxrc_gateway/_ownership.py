@@ -1,11 +1,12 @@
-"""Which bots this gateway acts for: it joins the store as a member, takes the shards that are free, and starts and ends the loops
-of their bots.
+"""Which bots this gateway acts for: it joins the store as a member, takes its part of the shards, lets go of what is more, and starts and
+ends the loops of their bots.
 
 Safety does not rest on this file: whatever only an owner may do carries a fence, and the store checks it. This file sees to it that every
 shard has an owner soon, and that effects begin only while the membership lasts.
 """
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import anyio
@@ -17,7 +18,7 @@ from wxrc_core.channel import CallbackDisabled, CallbackMoved, CallbackRetried
 from wxrc_core.effects import Wake
 from wxrc_core.errors import Unavailable
 from wxrc_core.log import Fence, Lease, Member, Recorded
-from wxrc_core.shard import ShardFreed
+from wxrc_core.shard import ShardFreed, ShardTaken
 from wxrc_gateway._bot import OwnedBot
 from wxrc_gateway._clock import mono
 from wxrc_gateway._runtime import Runtime
@@ -28,6 +29,9 @@ log = logging.getLogger("wxrc.gateway")
 
 HEARTBEATS = 4
 """How often a membership is renewed within its lifetime."""
+
+KEEP_LIFETIMES = 10
+"""How many lifetimes long shards are kept that had to be taken for another member, which lives and does not take its part."""
 
 RETRY_S = 0.5
 """How long to wait before the store is asked again after it failed (seconds)."""
@@ -46,6 +50,9 @@ class Ownership:
         self.bots: dict[str, OwnedBot] = {}
         self._runtime, self._name, self._tasks = runtime, name, tasks
         self._changed = Signal()
+        self._giving = False
+        self._free_since: dict[int, int] = {}  # free shards, and since when (ms, monotonic)
+        self._keep_until = 0  # nothing is let go of before (ms, monotonic)
 
     # -- membership -------------------------------------------------------------------------------------------------------------
 
@@ -53,7 +60,7 @@ class Ownership:
         """Join, take what is free, and have what is no longer so recorded before anything else begins."""
         try:
             await self._join()
-            await self._acquire()
+            await self._balance()
         except (Unavailable, Lapsed) as error:
             log.warning("no shard could be taken at the start, retrying: %s", error)
 
@@ -72,7 +79,7 @@ class Ownership:
                     await self._join()
                 else:
                     runtime.member = await self._renew(runtime.member)
-                await self._acquire()
+                await self._balance()
             except Lapsed:
                 log.warning(
                     "this gateway was away for longer than its membership lasts; it gives up its bots and joins anew"
@@ -122,8 +129,8 @@ class Ownership:
             self._bot_added(event.botcode)
         elif isinstance(event, CallbackMoved | CallbackRetried | CallbackDisabled):
             self._callback_changed(recorded.stream.partition("/")[2], event)
-        elif isinstance(event, ShardFreed):
-            self._changed.set()  # it may be ours now
+        elif isinstance(event, ShardFreed | ShardTaken):
+            self._changed.set()  # it may be ours now; or the next one may move
         for wake in wakes:
             owned = self.bots.get(wake.botcode)
             if owned is not None:
@@ -146,18 +153,38 @@ class Ownership:
 
     # -- shards -----------------------------------------------------------------------------------------------------------------
 
-    async def _acquire(self) -> None:
+    async def _balance(self) -> None:
+        """Take what of the free shards is ours, or let go of one where we own more than others."""
         runtime = self._runtime
-        wanted = [number for number in range(runtime.store.shards) if number not in self.leases]
-        if not wanted or runtime.draining or runtime.member is None:
+        if runtime.draining or runtime.member is None:
             return
         mine = runtime.member.id
         owners = await runtime.store.owners()
-        # Our own shards stay in: the answer to an earlier call may have been lost.
-        held = {number for number, owner in owners.items() if owner.member not in ("", mine) and owner.alive}
-        wanted = [number for number in wanted if number not in held]
-        if not wanted:
-            return
+        living = {
+            number: owner.member if owner.alive or owner.member == mine else "" for number, owner in owners.items()
+        }
+        share = shard.share(living, await runtime.store.members(), mine)
+        # The answer to an earlier call may have been lost.
+        unheard = [number for number, member in living.items() if member == mine and number not in self.leases]
+        left = self._left_lying([number for number, member in living.items() if not member])
+        if wanted := sorted({*share.take, *unheard, *left}):
+            await self._take(wanted)
+        elif share.give and "" not in living.values() and not self._giving and mono() > self._keep_until:
+            self._giving = True
+            self._tasks.start_soon(self._give, self._dispensable(share.give))
+
+    def _left_lying(self, free: Sequence[int]) -> Sequence[int]:
+        """Return the shards that have been free for longer than a lifetime: whoever should have taken them cannot."""
+        lifetime_ms, now = int(self._runtime.store.lifetime * 1000), mono()
+        self._free_since = {number: self._free_since.get(number, now) for number in free}
+        found = [number for number, since in self._free_since.items() if now - since > lifetime_ms]
+        if found:
+            self._keep_until = now + KEEP_LIFETIMES * lifetime_ms
+        return found
+
+    async def _take(self, wanted: Sequence[int]) -> None:
+        runtime = self._runtime
+        assert runtime.member is not None
         taken = await runtime.store.acquire(runtime.member, wanted, runtime.clock())
         if not taken:
             return
@@ -169,6 +196,30 @@ class Ownership:
             lease = taken.get(shard.shard_of(botcode, runtime.store.shards))
             if lease is not None:
                 self._start(botcode, lease.fence)
+
+    def _dispensable(self, count: int) -> Sequence[int]:
+        """Return which shards to let go of: those without bots at once, others one by one, so that one session moves at a time."""
+        runtime = self._runtime
+        bots = Counter(shard.shard_of(botcode, runtime.store.shards) for botcode in runtime.ledger.world.view.bots)
+        held = sorted(self.leases, key=lambda number: (bots[number], number))
+        return [number for number in held if not bots[number]][:count] or held[:1]
+
+    async def _give(self, numbers: Sequence[int]) -> None:
+        """Let go of shards that others have too few of, when the sends that are under way have ended."""
+        runtime = self._runtime
+        try:
+            async with anyio.create_task_group() as tasks:
+                for botcode, owned in list(self.bots.items()):
+                    if shard.shard_of(botcode, runtime.store.shards) in numbers:
+                        tasks.start_soon(owned.leave, runtime.send_limit_s)
+            leases = [lease for number in numbers if (lease := self.leases.pop(number, None)) is not None]
+            await runtime.store.release(leases, runtime.clock())
+            log.info("let go of %d of %d shards", len(leases), runtime.store.shards)
+        except (Unavailable, Lapsed) as error:
+            log.info("shards could not be let go of, and are taken again: %s", error)
+        finally:
+            self._giving = False
+            self._changed.set()
 
     def _bot_added(self, botcode: str) -> None:
         """Start the loops of a new bot, if its shard is ours."""

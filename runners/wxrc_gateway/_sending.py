@@ -30,24 +30,29 @@ class Sending:
 
     Attributes:
         signal: Wakes the loop.
+        leaving: It begins nothing new.
+        under_way: Held while a message is claimed, handed over and recorded.
     """
 
     def __init__(self, runtime: Runtime, world: BotWorld, fence: Fence, client: BotClient) -> None:
         self.signal = Signal()
+        self.leaving = False
+        self.under_way = anyio.Lock()
         self._runtime, self._world, self._fence, self._client = runtime, world, fence, client
 
     async def run(self) -> None:
         """Send what may be sent, until cancelled."""
         while True:
             self.signal.clear()
-            if not self._runtime.may_begin():
+            if self.leaving or not self._runtime.may_begin():
                 await self.signal.wait(IDLE_MS)
                 continue
             step = self._world.next_claim(self._runtime.now())
             if isinstance(step, Claim):
                 self._runtime.begin()  # going down waits for the send that a claim leads to
                 try:
-                    await self._send(step)
+                    async with self.under_way:
+                        await self._send(step)
                 finally:
                     self._runtime.end()
             else:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from wxrc_core import bot, delivery, message
 from wxrc_core.delivery import DeliveryDue
+from wxrc_core.shard import ShardEvent, ShardFreed, ShardTaken
 from wxrc_core.table import Table
 from wxrc_simulation.records import Run
 from wxrc_simulation.schedule import AT_THE_DOOR, MOODS, RATES, STRIKES
@@ -60,6 +61,7 @@ def wanted() -> set[str]:
             "a message cancelled by its channel",
             "an end told by answer",
             "an end told by callback",
+            "a shard handed on",
             "replicas 1",
             "replicas 2",
             "replicas 3",
@@ -76,7 +78,7 @@ class Coverage:
     def add(self, run: Run) -> None:
         """Take in a run."""
         states: dict[str, str] = {}
-        replicas = set()
+        owners: dict[str, ShardEvent] = {}
         for recorded in run.log:
             event = recorded.event
             for name, table in TABLES.items():
@@ -87,14 +89,15 @@ class Coverage:
                 if before in row:
                     self.seen.add(f"{name} {before} -{table.triggers[type(event)]}-> {row[before]}")
                     states[recorded.stream] = str(row[before])
-            if recorded.stream.startswith("shard/"):
-                replicas.add(getattr(event, "member", "").partition(".")[0])
+            if isinstance(event, ShardTaken | ShardFreed):
+                before_it = owners.get(recorded.stream)
+                owners[recorded.stream] = event
+                if isinstance(event, ShardTaken) and before_it is not None and before_it.member != event.member:
+                    self.seen.add("takeover" if isinstance(before_it, ShardTaken) else "a shard handed on")
             if isinstance(event, DeliveryDue) and event.kind == "sendStatus":
                 self.seen.add("an end told by callback")
             elif isinstance(event, delivery.DeliveryAnswered):
                 self.seen.add("an end told by answer")
-        if len(replicas) > 1:
-            self.seen.add("takeover")
         self.seen.add(f"replicas {len({call.replica.partition('.')[0] for call in run.calls}) or 1}")
         for call in run.calls:
             if call.rtcode:

@@ -267,6 +267,11 @@ class FaultyStore:
         await self._inner.release(leases, at)
         self._appended(before + 1, len(self._inner._data.log) - before, self._read_to, self._loop.time())
 
+    async def members(self) -> Sequence[str]:
+        """See `Store.members`."""
+        self._check()
+        return await self._inner.members()
+
     async def owners(self) -> Mapping[int, Owner]:
         """See `Store.owners`."""
         self._check()

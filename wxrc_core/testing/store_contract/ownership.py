@@ -79,6 +79,24 @@ class OwnershipContract(StorePart):
         assert Owner(0, "", False) == owners[0]
         assert list(range(store.shards)) == sorted(owners)
 
+    async def test_members_are_those_who_live(self, open_store: OpenStore) -> None:
+        """Whoever owns a shard and lives is a member, until it leaves or dies."""
+        async with open_store("log") as store:
+            gone = await store.join("one")
+            await store.acquire(gone, [1], AT)
+            before = await store.members()
+            await store.leave(gone)
+            dead = await store.join("two")
+            await take(store, dead, [1])
+            between = await store.members()
+            await self.lapse(store, dead)
+            after = await store.members()
+
+        assert gone.id in before
+        assert gone.id not in between
+        assert dead.id in between
+        assert [] == after
+
     async def test_taking_again_gives_the_same_lease(self, open_store: OpenStore) -> None:
         """A call that is repeated since its answer was lost writes nothing and has the same answer."""
         async with open_store("log") as store:

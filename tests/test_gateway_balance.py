@@ -1,0 +1,109 @@
+"""Bots spread over gateways on one store: who comes gets its part, one session at a time; who goes is replaced. In virtual time."""
+
+from collections import Counter
+
+import anyio
+
+from tests.scripted_bots import kinds, until
+from wxrc_core.shard import shard_of
+from wxrc_core.testing.scripted import HANG, ScriptedClient
+from wxrc_gateway import Gateway
+from wxrc_simulation.fixture import Virtual
+
+SHARDS = 4
+BOTS = [next(f"bot{n}" for n in range(100) if shard_of(f"bot{n}", SHARDS) == shard) for shard in range(SHARDS)]
+"""One bot in each shard."""
+
+
+def owned(gateway: Gateway) -> list[str]:
+    """Return the bots that a gateway runs."""
+    return [botcode for botcode in BOTS if gateway.owns(botcode)]
+
+
+async def all_up(gateway: Gateway) -> None:
+    """Have all bots made and logged in."""
+    for botcode in BOTS:
+        await gateway.add_bot(botcode, "scripted")
+        await gateway.login(botcode)
+    await all_ready(gateway)
+
+
+async def all_ready(gateway: Gateway) -> None:
+    """Wait until every bot can send."""
+    await until(lambda: all((found := gateway.bot(each)) is not None and found.ready for each in BOTS))
+
+
+def test_who_comes_gets_its_part(virtual: Virtual, client: ScriptedClient) -> None:
+    """A second gateway gets half of the bots, each of which is started once more and no other; messages go on."""
+
+    async def flow() -> None:
+        first = await virtual.start(kinds(client))
+        await all_up(first)
+        assert 4 == client.runs
+        second = await virtual.start(kinds(client))
+        await until(lambda: 2 == len(owned(first)) == len(owned(second)))
+        await all_ready(first)
+        for botcode in BOTS:
+            record = await first.send_text(botcode, botcode, room="一群", wait_s=30)
+            assert "sent" == record.message.state
+        await anyio.sleep(600)
+        assert 2 == len(owned(first)) == len(owned(second))
+
+    virtual.run(flow)
+
+    assert 6 == client.runs
+    assert {1} == set(Counter(each.outgoing.text for each in client.handed).values())
+
+
+def test_one_session_moves_at_a_time(virtual: Virtual, client: ScriptedClient) -> None:
+    """While bots move, never more than one of them is without an owner."""
+    most = 0
+
+    async def flow() -> None:
+        nonlocal most
+        first = await virtual.start(kinds(client))
+        await all_up(first)
+        second = await virtual.start(kinds(client))
+        with anyio.fail_after(300):
+            while len(owned(second)) < 2:
+                most = max(most, len(BOTS) - len(owned(first)) - len(owned(second)))
+                await anyio.sleep(0.001)
+
+    virtual.run(flow)
+
+    assert most <= 1
+
+
+def test_a_send_is_finished_before_its_bot_moves(virtual: Virtual, client: ScriptedClient) -> None:
+    """How a hand-over ended is recorded by the gateway that began it; it is not given up when the bot moves."""
+
+    async def flow() -> None:
+        first = await virtual.start(kinds(client), send_limit_s=5)
+        await all_up(first)
+        client.answers(HANG)
+        record = await first.send_text(BOTS[0], "早", room="一群")  # its shard is the first that moves
+        await client.until_handed(1)
+        second = await virtual.start(kinds(client))
+        await until(lambda: second.owns(BOTS[0]))
+        found = await second.message(record.msgid)
+        assert found is not None
+        assert "no answer from the bot's client in 5 s" == found.message.detail
+
+    virtual.run(flow)
+
+
+def test_who_goes_is_replaced_by_all_others(client: ScriptedClient) -> None:
+    """When one of three crashes the two others share what it had."""
+    virtual = Virtual("asyncio")
+
+    async def flow() -> None:
+        gateways = [await virtual.start(kinds(client)) for _ in range(3)]
+        await all_up(gateways[0])
+        await until(lambda: [1, 1, 2] == sorted(len(owned(each)) for each in gateways))
+        gone = next(each for each in gateways if len(owned(each)) == 2)
+        virtual.crash(gone)
+        others = [each for each in gateways if each is not gone]
+        await until(lambda: [2, 2] == [len(owned(each)) for each in others])
+        await all_ready(others[0])
+
+    virtual.run(flow)
