@@ -5,10 +5,12 @@ from collections import Counter
 import anyio
 
 from tests.scripted_bots import kinds, until
-from wxrc_core.shard import shard_of
+from wxrc_core.log import Recorded
+from wxrc_core.shard import ShardFreed, ShardTaken, shard_of
 from wxrc_core.testing.scripted import HANG, ScriptedClient
 from wxrc_gateway import Gateway
 from wxrc_simulation.fixture import Virtual
+from wxrc_store import Store
 
 SHARDS = 4
 BOTS = [next(f"bot{n}" for n in range(100) if shard_of(f"bot{n}", SHARDS) == shard) for shard in range(SHARDS)]
@@ -56,22 +58,52 @@ def test_who_comes_gets_its_part(virtual: Virtual, client: ScriptedClient) -> No
 
 
 def test_one_session_moves_at_a_time(virtual: Virtual, client: ScriptedClient) -> None:
-    """While bots move, never more than one of them is without an owner."""
-    most = 0
+    """While bots move, never more than one of their shards is free."""
 
-    async def flow() -> None:
-        nonlocal most
+    async def flow() -> list[Recorded]:
         first = await virtual.start(kinds(client))
         await all_up(first)
+        before = first.world.position
         second = await virtual.start(kinds(client))
-        with anyio.fail_after(300):
-            while len(owned(second)) < 2:
-                most = max(most, len(BOTS) - len(owned(first)) - len(owned(second)))
-                await anyio.sleep(0.001)
+        await until(lambda: 2 == len(owned(second)))
+        return list(await first.store.read_all(before, 1_000))
+
+    free, most = 0, 0
+    for recorded in virtual.run(flow):
+        free += isinstance(recorded.event, ShardFreed) - isinstance(recorded.event, ShardTaken)
+        most = max(most, free)
+
+    assert 1 == most
+
+
+def test_shards_that_a_living_member_does_not_take(virtual: Virtual, client: ScriptedClient) -> None:
+    """A member that lives and takes nothing keeps no bot from running: after a lifetime the others take its part, and keep it for long."""
+
+    async def flow() -> None:
+        async with virtual.store.replica() as store:
+            await beside(store)
+
+    async def beside(store: Store) -> None:
+        stuck = await store.join("stuck")
+        first = await virtual.start(kinds(client))
+        for botcode in BOTS:
+            await first.add_bot(botcode, "scripted")
+
+        async def renewed(found: int) -> None:
+            nonlocal stuck
+            while len(owned(first)) != found:
+                stuck = await store.renew(stuck)
+                await anyio.sleep(1)
+
+        with anyio.fail_after(10 * store.lifetime):
+            await renewed(4)
+        took_at = anyio.current_time()
+        with anyio.move_on_after(5 * store.lifetime):
+            await renewed(2)
+        assert 4 == len(owned(first))
+        assert took_at < 3 * store.lifetime
 
     virtual.run(flow)
-
-    assert most <= 1
 
 
 def test_a_send_is_finished_before_its_bot_moves(virtual: Virtual, client: ScriptedClient) -> None:
