@@ -23,7 +23,7 @@ import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-KEY = "0123456789abcdef0123"
+KEY = "c41b7d9e02a86f35d1e4"
 PATH = "/api/roomSendText"
 
 
@@ -178,6 +178,7 @@ def main() -> None:
         mine, theirs = context.Pipe()
         process = context.Process(target=target, args=(theirs,), daemon=True)
         process.start()
+        theirs.close()  # so that a server that cannot start ends the measurement
         servers[name] = mine.recv()
     rates: dict[str, list[float]] = {name: [] for name in servers}
     import uvloop

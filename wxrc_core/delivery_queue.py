@@ -92,6 +92,12 @@ class DeliveryQueues:
     def __len__(self) -> int:
         return sum(len(queue) for queue in self._queues.values())
 
+    def _queue(self, place: tuple[str, bool]) -> DeliveryQueue:
+        queue = self._queues.get(place)
+        if queue is None:
+            queue = self._queues[place] = DeliveryQueue()
+        return queue
+
     # -- folding ----------------------------------------------------------------------------------------------------------------
 
     def expect(self, stream: str, create: Create, cause: int, hold_until: int) -> None:
@@ -100,7 +106,7 @@ class DeliveryQueues:
         if stream in self._places:
             return
         place = (due.chid, due.kind in CONTROL)
-        queue = self._queues.setdefault(place, DeliveryQueue())
+        queue = self._queue(place)
         queue.expect(cause, Expected(stream, create, hold_until))
         self._unrecorded[place] = queue
         self._note_kind(queue, due.kind, cause)
@@ -132,7 +138,7 @@ class DeliveryQueues:
         if not isinstance(event, DeliveryDue | DeliveryAnswered | DeliveryReplayed):
             return ()  # it has ended
         place = (event.chid, not isinstance(event, DeliveryAnswered) and event.kind in CONTROL)
-        queue = self._queues.setdefault(place, DeliveryQueue())
+        queue = self._queue(place)
         if queue.expected.pop(cause, None) is not None and not queue.expected:
             del self._unrecorded[place]
         if isinstance(event, DeliveryDue):
@@ -362,7 +368,7 @@ class DeliveryQueues:
         for found in snapshot.due:
             state, cause = found.state, delivery.cause(found.stream)
             place = (state.chid, state.kind in CONTROL)
-            queue = self._queues.setdefault(place, DeliveryQueue())
+            queue = self._queue(place)
             item = Item(found.stream, state, found.version, found.position, mono + state.wait_ms, None)
             self._add(place, queue, cause, item)
         for notice in snapshot.expected:

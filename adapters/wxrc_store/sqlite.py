@@ -182,9 +182,9 @@ class SqliteStore:
         return found
 
     async def at(self, position: int) -> Recorded | None:
-        """See `Store.at`."""
+        """See `Store.at`. As in `read_all`, what another process deletes may still come from memory."""
         await self._turn()
-        found = self._select(self._near, PAGE, (position - 1, 1))
+        found = self._tail.after(position - 1, 1) or self._select(self._near, PAGE, (position - 1, 1))
         return found[0] if found and found[0].position == position else None
 
     async def changed(self, after: int) -> None:

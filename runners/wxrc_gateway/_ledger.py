@@ -86,10 +86,12 @@ class Ledger:
                 if not page:
                     await self._store.changed(self.world.position)
                     continue
+                now = mono()
                 for recorded in page:
                     if recorded.stream in self.world.doubts:
                         self.world.recall(recorded.stream, await self._store.read(recorded.stream))
-                    self._fold(recorded)
+                        now = mono()
+                    self._fold(recorded, now)
             except NewerEvents:
                 raise
             except Unavailable as error:
@@ -103,9 +105,9 @@ class Ledger:
                 self._progress = anyio.Event()
             await anyio.lowlevel.checkpoint()
 
-    def _fold(self, recorded: Recorded) -> None:
+    def _fold(self, recorded: Recorded, now: int) -> None:
         log.debug("%d %s %s", recorded.position, recorded.stream, type(recorded.event).__name__)
-        self._wake(recorded, self.world.fold(recorded, mono()))
+        self._wake(recorded, self.world.fold(recorded, now))
         if self._endings and recorded.stream in self._endings:
             self._check_ending(recorded.stream, recorded.position)
 
