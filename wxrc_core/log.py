@@ -50,8 +50,7 @@ class Fence(NamedTuple):
     epoch: int
 
 
-@frozen
-class Entry:
+class Entry(NamedTuple):
     """Events to append to one stream, all of them or none.
 
     Attributes:

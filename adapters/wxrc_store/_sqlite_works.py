@@ -6,7 +6,7 @@ Works that wait together are done in one transaction, in order: each sees what t
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import apsw
 from attrs import frozen
@@ -107,8 +107,7 @@ class Work(Protocol[T_co]):
         """Do it, and return its result. An exception fails the whole group."""
 
 
-@frozen
-class Append:
+class Append(NamedTuple):
     """Append entries: those of one `Store.append`, ready to be written, and as they were given."""
 
     entries: Sequence[EncodedEntry]

@@ -78,7 +78,8 @@ class GroupWriter(Generic[Work, Result]):
         self._news = anyio.Event()
         self._closed = anyio.Event()
         # What the loop and the thread share, under the lock of this condition:
-        self._signal = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()
+        self._signal = threading.Condition(self._lock)
         self._gathering: Group[Work, Result] | None = None
         self._watchers = 0
         self._trouble: StoreError | None = None
@@ -96,7 +97,7 @@ class GroupWriter(Generic[Work, Result]):
         Raises:
             StoreError: The group failed as a whole, or the store is closed.
         """
-        with self._signal:
+        with self._lock:  # as the condition does it, by way of a Python function
             self.check_open()
             group = self._gathering
             if group is None:

@@ -5,9 +5,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
-
-from attrs import frozen
+from typing import NamedTuple, TypeAlias
 
 from wxrc_core import aggregate
 from wxrc_core.aggregate import Command, State
@@ -34,8 +32,7 @@ class ShardLost(WxrcError):
         self.shard = shard
 
 
-@frozen
-class Written:
+class Written(NamedTuple):
     """What was appended: the events, and the position of the first; 0 where there are none."""
 
     events: Sequence[Event]

@@ -78,9 +78,7 @@ class OwnedBot:
         await self.ended.wait()
 
     def wake(self, wake: Wake) -> None:
-        """Wake the loop that this concerns."""
-        if self.ended.is_set() or self.scope.cancel_called:
-            return
+        """Wake the loop that this concerns; one that has ended takes no notice."""
         match wake:
             case WakeClient():
                 self.client.signal.set()
@@ -91,8 +89,8 @@ class OwnedBot:
                 self._records.set()
             case WakeRecords():
                 self._records.set()
-            case WakeDeliveries(chid):
-                self.callbacks.wake(chid)
+            case WakeDeliveries(chid) if not (self.ended.is_set() or self.scope.cancel_called):
+                self.callbacks.wake(chid)  # which may start a loop
 
     async def _record(self) -> None:
         """Record what is to be recorded now, everything in one append."""

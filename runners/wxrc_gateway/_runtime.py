@@ -69,7 +69,7 @@ class Runtime:
     endpoints: dict[str, Endpoint] = field(factory=dict)
     _busy: int = 0
     _idle: anyio.Event = field(factory=anyio.Event)
-    _limits: dict[str, anyio.CapacityLimiter] = field(factory=dict)
+    _limits: dict[str, anyio.Semaphore] = field(factory=dict)
 
     def now(self) -> Moment:
         """Return the time on both clocks."""
@@ -93,11 +93,11 @@ class Runtime:
                 found.disable(channel.state.disabled.reason)
         return found
 
-    def post_limit(self, chid: str) -> anyio.CapacityLimiter:
+    def post_limit(self, chid: str) -> anyio.Semaphore:
         """Return what bounds the callbacks that are posted to a channel at the same time."""
         found = self._limits.get(chid)
         if found is None:
-            found = self._limits[chid] = anyio.CapacityLimiter(POSTS_AT_ONCE)
+            found = self._limits[chid] = anyio.Semaphore(POSTS_AT_ONCE, fast_acquire=True)
         return found
 
     def begin(self) -> None:
