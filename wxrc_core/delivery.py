@@ -219,12 +219,12 @@ class Delivery(Struct, frozen=True):
 def evolve(delivery: Delivery | None, event: DeliveryEvent) -> Delivery:
     """Return the delivery after an event. Total: a recorded fact is never refused; a step that the table does not have changes nothing."""
     if delivery is None:
-        if isinstance(event, DeliveryAnswered):
-            return Delivery(DeliveryState.ANSWERED, event.at, event.chid, event.botcode)
+        if isinstance(event, DeliveryDue):
+            return Delivery(DeliveryState.DUE, event.at, event.chid, event.botcode, event.kind, event.expires_at)
         if isinstance(event, DeliveryReplayed):
             return Delivery(DeliveryState.DUE, event.at, event.chid, event.botcode, event.kind)
-        assert isinstance(event, DeliveryDue), "a delivery's first event is `due` or `answered`"
-        return Delivery(DeliveryState.DUE, event.at, event.chid, event.botcode, event.kind, event.expires_at)
+        assert isinstance(event, DeliveryAnswered), "a delivery's first event is `due`, `replayed` or `answered`"
+        return Delivery(DeliveryState.ANSWERED, event.at, event.chid, event.botcode)
     state = TABLE.next[event.__class__].get(delivery.state)
     if state is None:
         return delivery

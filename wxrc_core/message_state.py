@@ -84,13 +84,13 @@ def evolve(message: Message | None, event: MessageEvent) -> Message:
                 message, state=state, attempt=event.attempt, tries=message.tries + 1, epoch=event.epoch,
                 room_id=event.room_id, user_id=event.user_id, wait_ms=0, detail="",
             )  # fmt: skip
+        case MessageSent():
+            return replace(message, state=state, mention=event.mention, detail="", vouched=bool(event.by))
         case MessageImageStored():
             image = evolve_attrs(
                 message.image or Image(source=""), digest=event.digest, media_type=event.media_type, size=event.size
             )
             return replace(message, image=image)
-        case MessageSent():
-            return replace(message, state=state, mention=event.mention, detail="", vouched=bool(event.by))
         case MessageRequeued():
             tries = message.tries - 1 if event.held else message.tries
             wait_ms = max(0, event.not_before - event.at)

@@ -52,9 +52,10 @@ class Table(Generic[State]):
         if set(self.triggers.values()) != set(self.machine.events):
             different = sorted(set(self.triggers.values()) ^ set(self.machine.events))
             raise ValueError(f"{aggregate}: event classes and triggers differ: {', '.join(different)}")
+        # The keys are members, not plain strings: a look-up by the same object compares nothing.
         self.next: dict[type, dict[str, State]] = {
             event: {
-                source: states(str(option.dest if option.dest is not None else source))
+                states(source): states(str(option.dest if option.dest is not None else source))
                 for source, options in self.machine.events[trigger].transitions.items()
                 for option in options
             }
