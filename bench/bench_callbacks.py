@@ -2,7 +2,7 @@
 
 The receiver is on this machine, in a process of its own. The gateway runs on SQLite: what is due and what was acknowledged is on disk.
 
-python bench/bench_callbacks.py [--posts N]
+python bench/bench_callbacks.py [--posts N] [--rounds N]
 """
 
 import argparse
@@ -181,37 +181,62 @@ async def gateway_idle(gateway: Gateway) -> None:
         await anyio.sleep(0.002)
 
 
-async def latency(port: int, *, dead: bool, rounds: int = 60) -> float:
-    """Return the median time from a message to the acknowledgement of its callback, for 50 healthy endpoints (ms).
+class Site:
+    """A gateway with 50 healthy endpoints, and how long the callbacks of each round took.
 
     Args:
         port: Of the healthy receiver.
-        dead: There is one endpoint more, which takes connections and never answers.
-        rounds: How often a person writes to each bot.
+        dead: The URL of one endpoint more, which takes connections and never answers; empty = there is none.
     """
-    silent = socket.create_server(("127.0.0.1", 0), backlog=128)
-    urls = [f"http://127.0.0.1:{port}/callback"] * BOTS
-    urls += [f"http://127.0.0.1:{silent.getsockname()[1]}/"] * dead
-    watch, written = Stopwatch(), dict[str, float]()
-    with silent, tempfile.TemporaryDirectory() as folder:
-        store = SqliteStore(Path(folder) / "wxrc.db")
-        async with Gateway(store=store, puppets={"none": KIND}, sender=watch, drain_limit_s=1) as gateway:
-            bots = await set_up(gateway, urls)
+
+    def __init__(self, port: int, folder: Path, dead: str = "") -> None:
+        self.urls = [f"http://127.0.0.1:{port}/callback"] * BOTS + [dead] * bool(dead)
+        self.watch = Stopwatch()
+        self.store = SqliteStore(folder / "wxrc.db")
+        self.gateway = Gateway(store=self.store, puppets={"none": KIND}, sender=self.watch, drain_limit_s=1)
+        self.bots: list[str] = []
+
+    async def round(self, number: int) -> float:
+        """Have a person write to each bot; return the median time to the acknowledgement at a healthy endpoint (ms)."""
+        begun = time.perf_counter()
+        ids = await write(self.store, self.bots[:BOTS], number, 1)
+        if self.bots[BOTS:]:
+            await write(self.store, self.bots[BOTS:], number, 1)
+        while not self.watch.acknowledged.keys() >= set(ids):
+            await anyio.sleep(0.002)
+        return statistics.median(self.watch.acknowledged[name] - begun for name in ids) * 1000
+
+
+async def latencies(port: int, rounds: int) -> list[tuple[float, float]]:
+    """Return the median delays (ms) at 50 healthy endpoints, and at as many beside a dead one, round by round in turn.
+
+    The machine may have other things to do: whatever slows one of a pair slows the other.
+    """
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as silent, tempfile.TemporaryDirectory() as folder:
+        places = [Path(folder) / name for name in ("healthy", "beside")]
+        for place in places:
+            place.mkdir()
+        sites = [Site(port, places[0]), Site(port, places[1], f"http://127.0.0.1:{silent.getsockname()[1]}/")]
+        async with sites[0].gateway, sites[1].gateway:
+            for site in sites:
+                site.bots = await set_up(site.gateway, site.urls)
+            pairs = []
             for number in range(rounds):
-                begun = time.perf_counter()
-                written |= dict.fromkeys(await write(store, bots[:BOTS], number, 1), begun)
-                if dead:
-                    await write(store, bots[BOTS:], number, 1)
-                while not written.keys() <= watch.acknowledged.keys():
-                    await anyio.sleep(0.002)
-                await anyio.sleep(0.05)
-    return statistics.median(watch.acknowledged[name] - at for name, at in written.items()) * 1000
+                found = {}
+                for site in sites if number % 2 else reversed(sites):
+                    found[site] = await site.round(number)
+                    await anyio.sleep(0.05)
+                pairs.append((found[sites[0]], found[sites[1]]))
+    return pairs[rounds // 10 :]  # first the connections are opened
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--posts", type=int, default=5_000)
+    parser.add_argument(
+        "--rounds", type=int, default=200, help="of messages to healthy endpoints and to those beside a dead one"
+    )
     options = parser.parse_args()
     ours, theirs = multiprocessing.Pipe()
     receiver = multiprocessing.Process(target=receive, args=(theirs,), daemon=True)
@@ -229,20 +254,18 @@ def main() -> None:
     uvloop = {"use_uvloop": True}
     rate, cost = anyio.run(durable, port, options.posts, backend_options=uvloop)
     print(f"gateway on SQLite: {rate:,.0f} durable callbacks/s, {cost:.0f} us CPU each")
-    pairs = []
-    for _ in range(3):  # by turns, since the machine has other things to do
-        healthy = anyio.run(lambda: latency(port, dead=False), backend_options=uvloop)
-        beside = anyio.run(lambda: latency(port, dead=True), backend_options=uvloop)
-        pairs.append((healthy, beside))
-    healthy, beside = (min(times) for times in zip(*pairs, strict=True))
+    pairs = anyio.run(latencies, port, options.rounds, backend_options=uvloop)
+    healthy, beside = (statistics.median(times) for times in zip(*pairs, strict=True))
+    rise = statistics.median(with_dead / without for without, with_dead in pairs) - 1
     print(
-        f"50 healthy endpoints: median {healthy:.1f} ms; beside a dead one {beside:.1f} ms ({beside / healthy - 1:+.0%})"
+        f"50 healthy endpoints: median {healthy:.1f} ms; beside a dead one {beside:.1f} ms ({rise:+.0%}, round by round)"
     )
     whole = {
         "per_s": round(rate),
         "cpu_us": round(cost),
         "median_ms": round(healthy, 1),
         "beside_dead_ms": round(beside, 1),
+        "rise": round(rise, 3),
     }
     print(json.dumps({"callbacks": found, "gateway": whole}))
     receiver.terminate()
