@@ -21,7 +21,7 @@ def engine(name: str, folder: Path) -> Iterator[Callable[[str], DurableStore]]:
         folder: Where an SQLite file goes. A server has a folder of its own below the system's for temporary files.
     """
     if name == "sqlite":
-        yield lambda log: SqliteStore(folder / f"{log}.db")
+        yield lambda log: SqliteStore(folder / f"{log}.db", vault_key=bytes(32))  # several logs in one folder
     else:
         with PostgresServer() as server:
             yield lambda log: PostgresStore(server.url(), vault_key=bytes(32), schema=log, limit=600)
