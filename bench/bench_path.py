@@ -160,9 +160,11 @@ def main() -> None:
     context = multiprocessing.get_context("spawn")
     receiver, theirs = context.Pipe()
     context.Process(target=run_receiver, args=(theirs,), daemon=True).start()
+    theirs.close()
     callback_port = receiver.recv()
     service, theirs = context.Pipe()
     context.Process(target=run_wxrc, args=(theirs, callback_port), daemon=True).start()
+    theirs.close()  # so that a service that cannot start ends the measurement
     port = service.recv()
     import uvloop
 
