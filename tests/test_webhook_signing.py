@@ -6,10 +6,10 @@ import json
 import time
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote_plus
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from standardwebhooks.webhooks import Webhook
 
@@ -125,6 +125,7 @@ def test_md5_signature(form: CallbackFormat) -> None:
 
 
 @pytest.mark.parametrize("form", ["form", "json", "bracket"])
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(body=st.dictionaries(st.text(), JSON_VALUES, max_size=4))
 def test_every_body_can_be_written(form: CallbackFormat, body: dict[str, Any]) -> None:
     """Any JSON object has a body in every format, and the JSON formats read back as what was meant."""
@@ -134,6 +135,15 @@ def test_every_body_can_be_written(form: CallbackFormat, body: dict[str, Any]) -
         assert body == json.loads(encoded.body)["reqBody"]
     if form == "form":
         assert body == json.loads(parse_qs(encoded.body.decode())["reqBody"][0])
+
+
+def test_form_quoting_is_the_usual_one() -> None:
+    """A form is written to the byte as the standard library writes one: every ASCII character, and others of each length."""
+    body = {"text": "".join(map(chr, range(128))) + "é在😀"}
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    written = encode(Callback(webhook_id="evt_1_shop", body=body)).body
+
+    assert f"reqHead=%7B%7D&reqBody={quote_plus(text)}".encode() == written
 
 
 @pytest.mark.parametrize("form", ["form", "json", "bracket"])
