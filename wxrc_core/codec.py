@@ -134,9 +134,9 @@ def checked(value: object, decoder: Callable[[bytes], object], limit: int) -> by
     except msgspec.DecodeError as error:
         raise InvalidValue(_unreadable(name, str(error))) from None
     # The encoder writes bytes, sets and dates as strings and lists, which may be read back, but as something else.
-    if again != value:
-        raise InvalidValue(_changed(value, again))
-    return written
+    if again == value:
+        return written
+    raise InvalidValue(_changed(value, again))
 
 
 _TYPES = {

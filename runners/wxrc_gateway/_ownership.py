@@ -124,13 +124,13 @@ class Ownership:
 
     def wake(self, recorded: Recorded, wakes: Sequence[Wake]) -> None:
         """Take in an event, and wake the loops that it concerns where they run here."""
-        event = recorded.event
-        if isinstance(event, BotAdded):
-            self._bot_added(event.botcode)
-        elif isinstance(event, CallbackMoved | CallbackRetried | CallbackDisabled):
-            self._callback_changed(recorded.stream.partition("/")[2], event)
-        elif isinstance(event, ShardFreed | ShardTaken):
-            self._changed.set()  # it may be ours now; or the next one may move
+        match recorded.event:
+            case BotAdded(botcode=botcode):
+                self._bot_added(botcode)
+            case CallbackMoved() | CallbackRetried() | CallbackDisabled() as event:
+                self._callback_changed(recorded.stream.partition("/")[2], event)
+            case ShardFreed() | ShardTaken():
+                self._changed.set()  # it may be ours now; or the next one may move
         for wake in wakes:
             owned = self.bots.get(wake.botcode)
             if owned is not None:

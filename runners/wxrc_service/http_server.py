@@ -71,7 +71,7 @@ class _Flow(FlowControl):
     held = False
 
     def resume_reading(self) -> None:
-        if not self.held and not self._transport.is_closing():
+        if self.read_paused and not self.held and not self._transport.is_closing():
             super().resume_reading()
 
 
