@@ -50,10 +50,17 @@ def evolve(shard: Shard | None, event: ShardEvent) -> Shard:
 
 @frozen
 class Share:
-    """What a member has to do for all to own the same number of shards: which free ones to take, and how many to let go of."""
+    """What a member has to do for all to own the same number of shards.
+
+    Attributes:
+        take: The free shards that it should take.
+        give: How many it should let go of.
+        free: All that are free.
+    """
 
     take: Sequence[int]
     give: int
+    free: Sequence[int]
 
 
 def share(owners: Mapping[int, str], members: Collection[str], mine: str) -> Share:
@@ -72,13 +79,13 @@ def share(owners: Mapping[int, str], members: Collection[str], mine: str) -> Sha
     even, odd = divmod(len(owners), len(names))
     due = {name: even + (rank < odd) for rank, name in enumerate(names)}
     free = [number for number, owner in sorted(owners.items()) if owner not in due]
-    take: Sequence[int] = ()
+    take, rest = free, free
     for name in names:
         lacking = max(0, due[name] - held[name])
         if name == mine:
-            take = free[:lacking]
-        free = free[lacking:]
-    return Share(take, max(0, held[mine] - due[mine]))
+            take = rest[:lacking]
+        rest = rest[lacking:]
+    return Share(take, max(0, held[mine] - due[mine]), free)
 
 
 def stream_name(number: int) -> str:

@@ -50,7 +50,7 @@ class Ownership:
         self.bots: dict[str, OwnedBot] = {}
         self._runtime, self._name, self._tasks = runtime, name, tasks
         self._changed = Signal()
-        self._giving = False
+        self._giving: Sequence[int] = ()  # shards that are being let go of
         self._free_since: dict[int, int] = {}  # free shards, and since when (ms, monotonic)
         self._keep_until = 0  # nothing is let go of before (ms, monotonic)
 
@@ -159,19 +159,15 @@ class Ownership:
         if runtime.draining or runtime.member is None:
             return
         mine = runtime.member.id
-        owners = await runtime.store.owners()
-        living = {
-            number: owner.member if owner.alive or owner.member == mine else "" for number, owner in owners.items()
-        }
-        share = shard.share(living, await runtime.store.members(), mine)
+        owners = {number: owner.member for number, owner in (await runtime.store.owners()).items()}
+        share = shard.share(owners, await runtime.store.members(), mine)
         # The answer to an earlier call may have been lost.
-        unheard = [number for number, member in living.items() if member == mine and number not in self.leases]
-        left = self._left_lying([number for number, member in living.items() if not member])
-        if wanted := sorted({*share.take, *unheard, *left}):
+        unheard = {number for number, owner in owners.items() if owner == mine} - {*self.leases, *self._giving}
+        if wanted := sorted({*share.take, *unheard, *self._left_lying(share.free)}):
             await self._take(wanted)
-        elif share.give and "" not in living.values() and not self._giving and mono() > self._keep_until:
-            self._giving = True
-            self._tasks.start_soon(self._give, self._dispensable(share.give))
+        elif share.give and not share.free and not self._giving and mono() > self._keep_until:
+            self._giving = self._dispensable(share.give)
+            self._tasks.start_soon(self._give, self._giving)
 
     def _left_lying(self, free: Sequence[int]) -> Sequence[int]:
         """Return the shards that have been free for longer than a lifetime: whoever should have taken them cannot."""
@@ -218,7 +214,7 @@ class Ownership:
         except (Unavailable, Lapsed) as error:
             log.info("shards could not be let go of, and are taken again: %s", error)
         finally:
-            self._giving = False
+            self._giving = ()
             self._changed.set()
 
     def _bot_added(self, botcode: str) -> None:

@@ -59,7 +59,7 @@ PLANTS = (
     Plant("late receipts are ignored", _CLIENT, "                await self._confirm(report)\n", "                pass\n"),
     Plant("a logout forgets to finish", _CLIENT, "            await self._record(bot.FinishExit(at=runtime.clock(), operation=leaving.operation))\n", "            await anyio.sleep(1)\n"),
     # -- the gateway: ownership, log, requests, records, callbacks
-    Plant("shards are never taken over", _OWNERSHIP, "if owner.member not in (\"\", mine) and owner.alive}", "if owner.member not in (\"\", mine)}"),
+    Plant("shards are never taken over", "wxrc_core.shard", "if owner not in due]", "if not owner]"),
     Plant("act before the lease is folded", _OWNERSHIP, "        await runtime.ledger.reached(max(lease.position for lease in taken.values()))\n", ""),
     Plant("nothing is resumed at a takeover", _OWNERSHIP, "        world.resume(fence.epoch, mono())\n", "        world.epoch = fence.epoch\n"),
     Plant("a lapsed member goes on", _OWNERSHIP, "                self._lose_all()\n                continue\n", "                self._runtime.member = await self._runtime.store.join(self._name)\n                continue\n"),
