@@ -95,9 +95,9 @@ class Backend(Protocol):
             Unavailable: It could not be kept (503, code 22).
         """
 
-    def allowance(self, botcode: str) -> tuple[int | None, int]:
-        """Return how many more messages the bot's pace allows within a minute of now (None = no limit), and from when on the next
-        one (epoch ms).
+    def allowance(self, botcode: str, chid: str) -> tuple[int | None, int]:
+        """Return how many more messages of this channel the bot's pace and that of the grant allow within a minute of now (None = no
+        limit), and from when on the next one (epoch ms).
         """
 
     async def message(self, msgid: int) -> MessageRecord | None:

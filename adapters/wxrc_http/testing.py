@@ -174,7 +174,7 @@ class FakeBackend:
         self.images[digest] = data
         return content.Image(source="", digest=digest, media_type=shape.media_type, size=len(data))
 
-    def allowance(self, botcode: str) -> tuple[int | None, int]:
+    def allowance(self, botcode: str, chid: str) -> tuple[int | None, int]:
         """Return no limit for `zhao`, and some for others."""
         return (None, self.now) if botcode == "zhao" else (7, self.now + 3_000)
 

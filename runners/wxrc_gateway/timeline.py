@@ -41,7 +41,7 @@ _HIDDEN = {"at", "digest", "image_url", "body", "options_id"}
 
 _STANDS = (
     *(bot.BotAdded, bot.LoginRequested, bot.LoggedIn, bot.LoginFailed, bot.LoggedOut, bot.LinkLost, bot.LinkRestored),
-    *(bot.ClientRestarted, bot.SignedOut, bot.Stopped),
+    *(bot.ClientRestarted, bot.SignedOut, bot.Stopped, bot.BotRemoved),
 )
 """The events that say where a bot stands: the last one before a message is where its timeline begins."""
 

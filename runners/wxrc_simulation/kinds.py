@@ -73,3 +73,6 @@ AT_THE_DOOR = (
     "rotate key", "end key", "rotate secret", "end secret", "revoke", "suspend", "resume", "quota", "no quota", "remove",
 )  # fmt: skip
 """What an operator may change of a channel."""
+
+ABOUT_BOTS = ("remove bot", "pace")
+"""What an operator may change of a bot, and of a grant's own pace."""

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from wxrc_simulation import contents
+from wxrc_simulation.kinds import ABOUT_BOTS as ABOUT_BOTS
 from wxrc_simulation.kinds import AT_THE_DOOR as AT_THE_DOOR
 from wxrc_simulation.kinds import MOODS as MOODS
 from wxrc_simulation.kinds import RATES as RATES
@@ -55,7 +56,7 @@ class Ask(Event, frozen=True, tag="ask"):
 
 class Operate(Event, frozen=True, tag="operate"):
     """An operator does something: `grant`, `channel`, `move`, `cancel`, `resend`, `fail`, `bot`, `retry`, `replay`, or one of
-    `AT_THE_DOOR`.
+    `AT_THE_DOOR` and `ABOUT_BOTS`.
     """
 
     action: str
@@ -189,6 +190,7 @@ def draw(seed: int) -> Schedule:
         name: round(worst * random.random(), 4) for name, worst in RATES.items() if not calm and random.random() < 0.4
     }
     items = [*_items(random, length, replicas, bots, channels), *_at_the_door(seed, length, channels)]
+    items += _about_bots(seed, length, channels)
     return Schedule(
         seed=seed,
         replicas=replicas,
@@ -217,6 +219,19 @@ def _at_the_door(seed: int, length: int, channels: tuple[ChannelPlan, ...]) -> I
             yield Operate(
                 int(random.random() * length), action, channel.chid, bot, f"door{number}", str(random.randrange(1000))
             )
+
+
+def _about_bots(seed: int, length: int, channels: tuple[ChannelPlan, ...]) -> Iterator[Item]:
+    """Give out removals of bots, and paces that grants are given; `value` is the pace."""
+    random = Random(f"bots {seed}")  # noqa: S311 - a source of its own, as for the door
+    channel = random.choice(channels)
+    if random.random() < 0.12 and channel.grants:
+        botcode = random.choice(channel.grants)[0]
+        yield Operate(int(random.random() * length), "remove bot", channel.chid, botcode, "gone", "0")
+    if random.random() < 0.25 and channel.grants:
+        for number in range(random.choice((1, 1, 2))):
+            botcode, pace = random.choice(channel.grants)[0], random.choice((1, 1, 2, 3, 0))
+            yield Operate(int(random.random() * length / 2), "pace", channel.chid, botcode, f"pace{number}", str(pace))
 
 
 ODD = (

@@ -7,7 +7,7 @@ from wxrc_core.delivery import DeliveryDue
 from wxrc_core.shard import ShardEvent, ShardFreed, ShardTaken
 from wxrc_core.table import Table
 from wxrc_simulation.records import Run
-from wxrc_simulation.schedule import AT_THE_DOOR, MOODS, RATES, STRIKES
+from wxrc_simulation.schedule import ABOUT_BOTS, AT_THE_DOOR, MOODS, RATES, STRIKES
 
 TABLES: dict[str, Table] = {"bot": bot.TABLE, "delivery": delivery.TABLE, "message": message.TABLE}  # type: ignore[type-arg]
 
@@ -31,7 +31,20 @@ STATUSES = (
 """How a message may stand: sendStatus and sendReason."""
 
 WECHAT = ("kick", "drop", "rename", "dissolve", "found", "speak", "sign out", "unfriend", "remark")
-OPERATORS = ("grant", "channel", "move", "cancel", "resend", "confirm", "fail", "bot", "retry", "replay", *AT_THE_DOOR)
+OPERATORS = (
+    "grant",
+    "channel",
+    "move",
+    "cancel",
+    "resend",
+    "confirm",
+    "fail",
+    "bot",
+    "retry",
+    "replay",
+    *AT_THE_DOOR,
+    *ABOUT_BOTS,
+)
 
 DOOR = ("13", "21", "22 429")
 """How a right request may be turned away because of what an operator has changed: code, and the HTTP status where it is not 200."""
