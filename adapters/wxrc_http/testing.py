@@ -15,6 +15,7 @@ import httpx
 import msgspec
 
 from wxrc_core import aggregate, bot, channel, content, message, operation, puppet
+from wxrc_core.localized import LocalizedText
 from wxrc_core.log import Recorded
 from wxrc_http import Api, Backend, MessageRecord
 
@@ -110,9 +111,9 @@ class FakeBackend:
         """Return what `now` says."""
         return self.now
 
-    def unavailable(self) -> str:
+    def unavailable(self) -> LocalizedText | None:
         """Return what `reason` says."""
-        return self.reason
+        return LocalizedText(self.reason, self.reason) if self.reason else None
 
     def channel(self, chid: str) -> channel.Channel | None:
         """Return a channel."""

@@ -88,7 +88,7 @@ async def add_bot(
     try:
         can = kind.prepare(botcode, options or {}) if kind.prepare else kind.capabilities
     except (ValueError, PuppetError) as error:
-        raise InvalidValue(str(error), "options") from error
+        raise InvalidValue(LocalizedText(f"选项不能使用：{error}", str(error)), "options") from error
     # Of two that make the same bot at once, the log lets one through, with its own options.
     options_id = token_hex(chance, 4)
     await vault.put(options_name(botcode, options_id), msgspec.json.encode(dict(options or {})))

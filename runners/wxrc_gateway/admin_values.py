@@ -94,7 +94,7 @@ def check_settings(settings: Mapping[str, Any]) -> None:
                 settings["callback_url"], settings["allow_private"] or networks(settings["private_networks"]) or False
             )
         except CallbackUrlError as error:
-            raise InvalidValue(str(error), "callback_url") from error
+            raise InvalidValue(error.localized, "callback_url") from error
     _check_timezone(settings["timezone"])
     if settings["rsa_public_key"]:
         _check_rsa_key(settings["rsa_public_key"])

@@ -16,6 +16,7 @@ from wxrc_core.aggregate import Command
 from wxrc_core.boundary import checked_clock
 from wxrc_core.content import Image, check_image
 from wxrc_core.effects import Wake
+from wxrc_core.localized import LocalizedText
 from wxrc_core.log import Event, Recorded
 from wxrc_core.puppet import Capabilities
 from wxrc_core.view import View
@@ -41,6 +42,8 @@ from wxrc_store.media import MemoryMedia
 from wxrc_store.memory import MemoryVault
 from wxrc_store.port import Media, Store, Vault
 from wxrc_webhook import FileFetcher, WebhookSender
+
+_UNREADABLE = LocalizedText("日志暂时无法读取，请稍后重试", "the log cannot be read just now; try again shortly")
 
 
 class Gateway(MessageCalls, Administration):
@@ -206,7 +209,7 @@ class Gateway(MessageCalls, Administration):
     @property
     def _runtime(self) -> Runtime:
         if self._inside is None:
-            raise NotEntered(UNAVAILABLE["new" if self._life.phase == "left" else self._life.phase])
+            raise NotEntered(UNAVAILABLE["new" if self._life.phase == "left" else self._life.phase] or "")
         return self._inside
 
     @property
@@ -286,11 +289,9 @@ class Gateway(MessageCalls, Administration):
 
     # -- what the request side asks for (wxrc_http.port.Backend) ----------------------------------------------------------------
 
-    def unavailable(self) -> str:
-        """Return why nothing can be accepted now, in a sentence; empty = all is well."""
-        return UNAVAILABLE[self._life.phase] or (
-            "the log cannot be read just now; try again shortly" if self._runtime.ledger.read_error else ""
-        )
+    def unavailable(self) -> LocalizedText | None:
+        """Return why nothing can be accepted now, in a sentence; None = all is well."""
+        return UNAVAILABLE[self._life.phase] or (_UNREADABLE if self._runtime.ledger.read_error else None)
 
     def health(self) -> Health:
         """Return whether it can do its work, and if not, why and since when: as of 2 s ago at most, with or without traffic."""
