@@ -75,7 +75,7 @@ class Door:
             await gateway.resume(plan.chid)
             await gateway.change_channel(plan.chid, requests_per_minute=0, burst=0)
             for botcode, on_doubt, inbound in plan.grants:
-                if gateway.bot(botcode) is None:
+                if gateway.view.bot_removed(botcode):
                     continue  # removed
                 if botcode in known.grants:
                     await self._pace(gateway, known.grants[botcode], plan.chid, 0, "application")

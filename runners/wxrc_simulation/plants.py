@@ -99,7 +99,7 @@ PLANTS = (
     Plant("removal cancels no message", "wxrc_core.bot_world", "            yield Decide(stream, message.Cancel(at=now.wall))\n", "            pass\n"),
     Plant("removal cancels no callback", "wxrc_core.delivery_queue", "                self._cancelled.update((item.stream, None) for item in queue.items.values())\n", "                pass\n"),
     # -- bots that are removed, grants' paces
-    Plant("a removed bot takes requests", "wxrc_gateway.gateway", "return found.state if found and not found.state.removed else None", "return found.state if found else None"),
+    Plant("a removed bot takes requests", "wxrc_gateway.gateway", "        found = self.view.bots.get(botcode)\n        return found.state if found and not found.state.removed else None", "        found = self.view.bots.get(botcode)\n        return found.state if found else None"),
     Plant("a removed bot keeps its secrets", _CLIENT, "                await self._forget_secrets()\n", "                pass\n"),
     Plant("a removed bot's client stays logged in", _CLIENT, "            await (puppet.release() if leaving.pending_exit == \"stop\" else puppet.sign_out())\n", "            await (puppet.sign_out() if leaving.pending_exit == \"logout\" else puppet.release())\n"),
     Plant("a removed bot's messages wait for ever", "wxrc_core.bot_world", "        for stream in islice(waiting, AT_ONCE):\n", "        for stream in ():\n"),

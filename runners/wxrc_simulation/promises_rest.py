@@ -125,9 +125,12 @@ def _removed(facts: Facts, botcode: str) -> Iterator[str]:
     # What a request put there after the removal was known to nobody.
     if [name for name in kept if "/digits/" not in name]:
         yield f"bot {botcode} was removed, and the vault has {', '.join(kept)}"
-    undisturbed = not any(fault.kind in (*RATES, *STRIKES, *MISHAPS) for fault in facts.run.faults)
+    begin, end = facts.durable_at(removed.position) - DISTURBED_MS, facts.durable_at(facts.bots[botcode][-1].position)
+    disturbed = any(
+        fault.kind in (*RATES, *STRIKES, *MISHAPS) and begin <= fault.at <= end for fault in facts.run.faults
+    )
     accounts = [fact.wxid for fact in facts.run.logins if fact.botcode == botcode]
-    if undisturbed and accounts and accounts[-1] is not None:
+    if not disturbed and accounts and accounts[-1] is not None:
         yield f"bot {botcode} was removed, and {accounts[-1]} is still logged in"
     for stream, history in facts.streams.items():
         if not stream.startswith("channel/"):
@@ -144,6 +147,9 @@ def _removed(facts: Facts, botcode: str) -> Iterator[str]:
 
 MISHAPS = ("kick", "sign out", "drop")
 """What may end a login or a client beside the faults."""
+
+DISTURBED_MS = 30_000
+"""For how long a fault may keep a client from signing out (ms)."""
 
 
 def _left(botcode: str, history: list[Recorded]) -> Iterator[str]:
