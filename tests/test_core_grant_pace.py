@@ -212,3 +212,19 @@ def test_any_order_of_requests(pace: int, asked: list[tuple[bool, int, int]], re
         message.MessageState.SENT is story.message(code, "ch" if code.startswith("t") else OTHER).state
         for _, code in sent
     )
+
+
+def test_a_claim_that_is_put_back_after_a_snapshot() -> None:
+    """A snapshot between a claim and its being put back, and the tail, are the fold of the whole log: other channels' sends included."""
+    story = two_channels(2)
+    story.queue("o0", chid=OTHER, room_id="r1")
+    drain(story, 1)
+    story.wait(MINUTE + 5)
+    story.queue("t0", room_id="r0")
+    claim = story.claim()
+    kept = snapshot.encode(story.world)
+    story.hand_over(claim)
+    story.end(claim, NotConnected("gone"))
+    again = story.restarted(snapshot=kept)
+
+    assert "" == snapshot.difference(story.restarted().world, snapshot.encode(again.world))

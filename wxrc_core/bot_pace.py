@@ -30,10 +30,10 @@ class BotPace:
             ledger.claimed(conversation(event.room_id, event.user_id), event.gap_ms, chid)
         self._claimed_at = event.at
 
-    def put_back(self) -> None:
-        """Forget the latest claim: it was not handed over."""
+    def put_back(self, chid: str) -> None:
+        """Forget the latest claim, of a message of this channel: it was not handed over."""
         for ledger in (self.ledger, self._recorded):
-            ledger.put_back()
+            ledger.put_back(chid)
 
     def limited(self, chid: str) -> bool:
         """Return whether the channel's grant has a pace of its own."""

@@ -108,7 +108,7 @@ class MessageQueue:
             self._look_at(item.conversation)
             return
         if isinstance(event, MessageRequeued) and event.held and stream in self._accounts:
-            self._paces.put_back()
+            self._paces.put_back(message.queued.chid)
         if message.state is MessageState.QUEUED:
             self._add(stream, Item(msgid, message, self._accounts.pop(stream, account), mono + message.wait_ms))
         elif not getattr(event, "resend", False):

@@ -71,10 +71,10 @@ class PaceLedger:
         self._sends[-1] = (mono, self._sends[-1][1])
         self._own[self._latest_chid][-1] = mono
 
-    def put_back(self) -> None:
-        """Forget the latest claim: it was not handed over."""
+    def put_back(self, chid: str = "") -> None:
+        """Forget the latest claim, of this channel's message: it was not handed over."""
         self._sends.pop()
-        if own := self._own.get(self._latest_chid):
+        if own := self._own.get(chid):
             own.pop()
 
     def rebase(self, mono: int) -> None:
@@ -151,7 +151,6 @@ class PaceLedger:
         return [(at - last, conversation) for at, conversation in self._sends]
 
     def own_sends(self) -> dict[str, list[int]]:
-        """Return the times of each channel's sends within the minute before the latest send, which is at 0."""
+        """Return the times of each channel's sends, with the bot's latest send at 0."""
         last = self.latest_at
-        found = {chid: [at - last for at in own if at > last - MINUTE_MS] for chid, own in sorted(self._own.items())}
-        return {chid: times for chid, times in found.items() if times}
+        return {chid: [at - last for at in own] for chid, own in sorted(self._own.items()) if own}

@@ -105,7 +105,6 @@ PLANTS = (
     Plant("a removed bot's messages wait for ever", "wxrc_core.bot_world", "        for stream in islice(waiting, AT_ONCE):\n", "        for stream in ():\n"),
     Plant("a removed bot keeps its grants", "wxrc_core.bot_world", "        if not the_bot.pending_exit:\n            for chid", "        if False:\n            for chid"),
     Plant("a grant's pace is not looked at", "wxrc_core.pace", "        return own[-limits.per_minute] + MINUTE_MS if len(own) >= limits.per_minute else 0\n", "        return 0\n"),
-    Plant("a grant's pace starts anew at a takeover", "wxrc_core.pace", "                self._own[chid] = deque((at + shift for at in own), maxlen=HIGHEST_PER_MINUTE)\n", "                self._own[chid] = deque(maxlen=HIGHEST_PER_MINUTE)\n"),
     # -- the core
     Plant("in doubt is resent without permission", "wxrc_core.message", 'resend = (resend or message.queued.on_doubt == "resend") and', "resend = True and"),
     Plant("accepted without a receipt is sent", "wxrc_core.message", "if isinstance(outcome, Accepted) and outcome.receipt:", "if isinstance(outcome, Accepted):"),
