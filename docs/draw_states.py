@@ -31,6 +31,7 @@ WORDS: dict[str, dict[str, str]] = {
         "bot.logout": "No account is logged in. Messages wait.",
         "bot.awaiting_qr": "The client is started, and a person has to scan its QR code, confirm, or hand over digits.",
         "bot.login": "The account is logged in. Messages go out while the client can be reached.",
+        "bot.removed": "Gone for ever. Its account is signed out, what waits for it is not sent, and its name is not used again.",
         "message": "Message",
         "message.intro": (
             "An attempt is recorded before the message is handed over. So wherever the gateway is killed, the log says what may "
@@ -81,6 +82,7 @@ WORDS: dict[str, dict[str, str]] = {
         "bot.logout": "没有登录。消息先等着。",
         "bot.awaiting_qr": "客户端已启动，要有人扫码、确认，或者输入数字。",
         "bot.login": "账号已登录。客户端连得上，消息就往外发。",
+        "bot.removed": "永久移除。微信账号退出，排队的消息不再发送，名称不再使用。",
         "message": "消息",
         "message.intro": (
             "先记录尝试，再把消息交出去。所以网关无论在哪一刻被杀掉，日志都说得清哪些消息可能已经发出。可能已经送到的消息，"

@@ -262,3 +262,27 @@ async def test_while_the_store_is_away_it_says_so() -> None:
         answer.headers["retry-after"],
         answer.json()["error"]["kind"],
     )
+
+
+async def test_a_bot_is_removed_for_ever() -> None:
+    """It takes an admin; the answer tells how the bot is; a second time changes nothing; a grant tells its pace, which has bounds."""
+    async with admin() as client:
+        granted = await client.do("/channels/crm/grants/zhao", {"pace": 6})
+        wrong = await client.fault("/channels/crm/grants/zhao", {"pace": 61})
+        forbidden = await client.fault("/bots/zhao/remove", role="operator")
+        removed = await client.do("/bots/zhao/remove")
+        again = await client.do("/bots/zhao/remove")
+        unknown = await client.fault("/bots/none/remove")
+        refused = await client.fault("/channels/crm/grants/zhao", {})
+        taken = await client.fault("/bots", {"botcode": "zhao", "puppet": "scripted"})
+        listed = (await client.ask("GET", "/bots")).json()["bots"]
+
+    assert 6 == granted["grants"][0]["pace"]
+    assert (400, "invalid_value", "pace") == wrong
+    assert (403, "forbidden", "") == forbidden
+    assert ("removed", []) == (removed["state"], removed["channels"])
+    assert removed == again
+    assert (404, "not_found", "") == unknown
+    assert (409, "refused", "") == refused
+    assert (409, "taken", "") == taken
+    assert [] == listed

@@ -73,7 +73,7 @@ async def test_an_operator_sees_and_decides() -> None:
         ("GET", "/messages?limit=0", None, 400),
         ("GET", "/messages?colour=red", None, 400),
         ("GET", "/messages?since=yesterday", None, 400),
-        ("GET", "/messages?bot=nobody", None, 409),
+        ("GET", "/messages?bot=nobody", None, 404),
         ("GET", "/log/nothing", None, 409),
         ("GET", "/log/zhao?limit=x", None, 400),
         ("GET", "/log/zhao?limit=0", None, 400),
@@ -81,7 +81,7 @@ async def test_an_operator_sees_and_decides() -> None:
         ("POST", "/messages/999/resolve", {"verdict": "sent"}, 409),
         ("POST", "/messages/1/resolve", {"verdict": "perhaps"}, 400),
         ("POST", "/messages/1/resolve", {}, 400),
-        ("POST", "/bots/nobody/login", None, 409),
+        ("POST", "/bots/nobody/login", None, 404),
     ],
 )
 async def test_what_cannot_be_done(method: str, path: str, body: Any, status: int) -> None:

@@ -168,3 +168,30 @@ def test_removing_asks_first(wxrc: Command) -> None:
 
     assert 1 == done.exit_code
     assert "active" == wxrc.json("channel", "show", "crm")["state"]
+
+
+def test_a_bot_is_removed(wxrc: Command) -> None:
+    """`bot remove` asks first, says what is left to do, and the bot shows in `bot show` and `status` alone; its name is refused."""
+    wxrc.json("channel", "add", "crm")
+    wxrc.json("bot", "add", "zhao", "--puppet", "simulator", "--channel", "crm")
+    paced = wxrc.json("channel", "grant", "crm", "zhao", "--pace", "6")
+    line = wxrc("channel", "show", "crm").stdout
+    wrong = wxrc.refused("channel", "grant", "crm", "zhao", "--pace", "61")
+    kept = wxrc("bot", "remove", "zhao", stdin="n\n").exit_code, wxrc.json("bot", "list")[0]["botcode"]
+    removed = wxrc.json("bot", "remove", "zhao", "--yes")
+    again = wxrc("bot", "remove", "zhao", "--yes", language="zh_CN.UTF-8").stdout
+    status = wxrc("status").stdout
+
+    assert 6 == paced["grants"][0]["pace"]
+    assert "pace=6/min" in line
+    assert "pace" in wrong
+    assert (1, "zhao") == kept
+    assert ("removed", []) == (removed["state"], removed["channels"])
+    assert "机器人 zhao 已移除" in again
+    assert [] == wxrc.json("bot", "list")
+    assert [] == wxrc.json("channel", "show", "crm")["grants"]
+    assert "zhao  removed" in status
+    assert "its account is still to be signed out" in status
+    assert "不能再用" in wxrc.refused("bot", "add", "zhao", "--puppet", "simulator", language="zh_CN.UTF-8")
+    assert "there is no bot 'none'" in wxrc.refused("bot", "remove", "none", "--yes")
+    assert "removed for ever" in wxrc("log", "zhao").stdout

@@ -219,11 +219,11 @@ CASES: list[tuple[str, tuple[Any, ...], Any, tuple[Any, ...]]] = [
     ("the gateway is back, nothing to run", (ADDED,), bot.RestartClient(at=9, run=0), ()),
     ("a login during a logout waits for its end", LEAVING, _carry_out("login", 7), ()),
     ("the gateway is back during a logout", LEAVING, bot.RestartClient(at=9, run=1), ()),
-    ("signed out, told again", (*LEAVING, bot.SignedOut(at=9)), bot.FinishExit(at=9, operation=6), ()),
-    ("signed out, said of an earlier logout", LEAVING, bot.FinishExit(at=9, operation=4), ()),
-    ("signed out, as asked", LEAVING, bot.FinishExit(at=9, operation=6), (bot.SignedOut(at=9),)),
-    ("released, said of an earlier stop", STOPPING, bot.FinishExit(at=9, operation=4), ()),
-    ("released, as asked", STOPPING, bot.FinishExit(at=9, operation=6), (bot.Stopped(at=9),)),
+    ("signed out, told again", (*LEAVING, bot.SignedOut(at=9)), bot.FinishExit(at=9, operation=6, exit="logout"), ()),
+    ("signed out, said of an earlier logout", LEAVING, bot.FinishExit(at=9, operation=4, exit="logout"), ()),
+    ("signed out, as asked", LEAVING, bot.FinishExit(at=9, operation=6, exit="logout"), (bot.SignedOut(at=9),)),
+    ("released, said of an earlier stop", STOPPING, bot.FinishExit(at=9, operation=4, exit="stop"), ()),
+    ("released, as asked", STOPPING, bot.FinishExit(at=9, operation=6, exit="stop"), (bot.Stopped(at=9),)),
 ]
 
 

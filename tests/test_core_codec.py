@@ -19,7 +19,7 @@ examples = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 NAMES = {
     "bot": "added client_restarted contacts_changed digits_submitted digits_wanted link_lost link_restored logged_in logged_out"
-    " login_failed login_repeated login_requested logout_requested qr_code_issued qr_code_scanned rooms_changed signed_out"
+    " login_failed login_repeated login_requested logout_requested qr_code_issued qr_code_scanned removed rooms_changed signed_out"
     " stop_requested stopped",
     "channel": "added bot_granted bot_revoked callback_disabled callback_moved callback_retried key_added key_ended removed"
     " resumed secret_added secret_ended settings_changed suspended",

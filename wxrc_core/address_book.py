@@ -22,6 +22,7 @@ class AddressBook(Generic[Entry]):
         complete: The list is known to be complete: only now does a name say who is meant, and only now is anybody missing.
         streams: The queued messages for this kind, in order of their arrival here.
         ready: A heap of (msgid, conversation): those whose oldest message may go now.
+        paced: The same by channel: those whose oldest message is of a channel whose grant has a pace of its own.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class AddressBook(Generic[Entry]):
         self.complete = False
         self.streams: dict[str, None] = {}
         self.ready: list[tuple[int, str]] = []
+        self.paced: dict[str, list[tuple[int, str]]] = {}
         self.key = key
         self._names, self._names_of, self._ambiguous = names, names_of, ambiguous
         self._by_name: dict[str, dict[str, None]] = {}

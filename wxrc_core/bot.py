@@ -4,9 +4,9 @@ Everything that decides about a bot stands in three files, to be read in this or
 between them and the events; `wxrc_core.bot_state` what they lead to; this one what is done about commands and events. It offers all of
 their names.
 
-A bot is *logged out*, *awaiting* a person who scans its QR code, or *logged in*. A bot that is logged in has a *link* while its client
-can be reached. A gateway that was killed, or a WeChat client that dropped, does not log an account out; but nothing is sent until the
-client says again that the account is logged in.
+A bot is *logged out*, *awaiting* a person who scans its QR code, *logged in*, or *removed* for ever. A bot
+that is logged in has a *link* while its client can be reached. A gateway that was killed, or a WeChat client that dropped, does not log
+an account out; but nothing is sent until the client says again that the account is logged in.
 
 What a channel asks for (log in, log out, stop) is recorded as an operation first and reaches the bot as a command that carries the
 operation's position. So it is carried out once, whatever crashes in between.
@@ -23,6 +23,7 @@ from wxrc_core.bot_events import TABLE as TABLE
 from wxrc_core.bot_events import TRANSITIONS as TRANSITIONS
 from wxrc_core.bot_events import BotAdded as BotAdded
 from wxrc_core.bot_events import BotEvent as BotEvent
+from wxrc_core.bot_events import BotRemoved as BotRemoved
 from wxrc_core.bot_events import BotState as BotState
 from wxrc_core.bot_events import ClientRestarted as ClientRestarted
 from wxrc_core.bot_events import ContactsChanged as ContactsChanged
@@ -43,15 +44,19 @@ from wxrc_core.bot_events import SignedOut as SignedOut
 from wxrc_core.bot_events import Stopped as Stopped
 from wxrc_core.bot_events import StopRequested as StopRequested
 from wxrc_core.bot_state import MAX_FLAPS as MAX_FLAPS
+from wxrc_core.bot_state import REMOVED as REMOVED
 from wxrc_core.bot_state import AwaitingState as AwaitingState
 from wxrc_core.bot_state import Bot as Bot
+from wxrc_core.bot_state import Exit as Exit
 from wxrc_core.bot_state import LoginState as LoginState
 from wxrc_core.bot_state import LogoutState as LogoutState
+from wxrc_core.bot_state import RemovedState as RemovedState
 from wxrc_core.bot_state import evolve as evolve
 from wxrc_core.bot_state import restart_wait_ms as restart_wait_ms
 from wxrc_core.bot_state import user_action as user_action
 from wxrc_core.effects import Effect, Notify, WakeClient, WakeQueue, WakeRecords
-from wxrc_core.errors import AlreadyTaken, Refusal
+from wxrc_core.errors import AlreadyTaken, NotFound
+from wxrc_core.localized import LocalizedText
 from wxrc_core.operation import Kind
 from wxrc_core.puppet import BotReport as BotReport
 from wxrc_core.puppet import (
@@ -113,18 +118,35 @@ class RestartClient:
 
 @frozen(kw_only=True)
 class FinishExit:
-    """The client has left as this operation asked: signed out with its session gone, or released."""
+    """The client has left as this operation asked: signed out with its session gone, or released. `exit`: for what it left."""
 
     at: int
     operation: int
+    exit: Exit
 
 
-Command: TypeAlias = Add | CarryOut | TakeReport | RestartClient | FinishExit
+@frozen(kw_only=True)
+class Remove:
+    """Remove the bot for ever; `by` says who does."""
+
+    at: int
+    by: str = ""
+
+
+Command: TypeAlias = Add | CarryOut | TakeReport | RestartClient | FinishExit | Remove
 
 
 # -- decide ---------------------------------------------------------------------------------------------------------------------
 
 _SESSION_GONE = "the stored session no longer holds"
+_NO_BOT = LocalizedText("没有这个机器人；请先用 wxrc bot add 添加", "there is no such bot; add it first")
+_TAKEN = LocalizedText(
+    "机器人 '{botcode}' 已经存在；请换一个 botcode", "bot '{botcode}' is there already; choose another botcode"
+)
+_REMOVED = LocalizedText(
+    "机器人 '{botcode}' 已被移除，这个名称不能再用；请换一个 botcode",
+    "bot '{botcode}' was removed, and its name cannot be used again; choose another botcode",
+)
 
 
 def decide(bot: Bot | None, command: Command) -> tuple[BotEvent, ...]:
@@ -136,7 +158,7 @@ def decide(bot: Bot | None, command: Command) -> tuple[BotEvent, ...]:
     if bot is None:
         if isinstance(command, Add):
             return (command.added,)
-        raise Refusal("there is no such bot")
+        raise NotFound(_NO_BOT)
     event = _next_event(bot, command)
     if event is None:
         return ()
@@ -144,10 +166,21 @@ def decide(bot: Bot | None, command: Command) -> tuple[BotEvent, ...]:
     return (event,)
 
 
+def check_free(bot: Bot | None, botcode: str) -> None:
+    """Refuse a name that a bot has, or had before it was removed.
+
+    Raises:
+        AlreadyTaken: The sentence says which of the two.
+    """
+    if bot is not None:
+        raise AlreadyTaken((_REMOVED if bot.removed else _TAKEN).filled(botcode=botcode))
+
+
 def _next_event(bot: Bot, command: Command) -> BotEvent | None:
     match command:
         case Add(added):
-            raise AlreadyTaken(f"bot '{added.botcode}' is there already; choose another botcode")
+            check_free(bot, added.botcode)
+            return None
         case TakeReport():
             return _reported(bot, command.report, command.image_url) if command.run == bot.run else None
         case CarryOut():
@@ -156,16 +189,18 @@ def _next_event(bot: Bot, command: Command) -> BotEvent | None:
             replaced = bot.running and not bot.pending_exit and command.run == bot.run
             return ClientRestarted(at=command.at) if replaced else None
         case FinishExit(at=at, operation=operation):
-            if not bot.pending_exit or operation != bot.operation:
+            if not bot.pending_exit or (operation, command.exit) != (bot.operation, bot.pending_exit):
                 return None
-            return SignedOut(at=at) if bot.pending_exit == "logout" else Stopped(at=at)
+            return Stopped(at=at) if bot.pending_exit == "stop" else SignedOut(at=at)
+        case Remove(at=at, by=by):
+            return BotRemoved(at=at, by=by) if not bot.removed else None
         case _:
             assert_never(command)
 
 
 def _carried_out(bot: Bot, command: CarryOut) -> BotEvent | None:
     at, operation = command.at, command.operation
-    if operation <= bot.operation or bot.pending_exit:
+    if operation <= bot.operation or bot.pending_exit or bot.removed:
         return None  # carried out before, or to be carried out when the exit is finished
     match command.kind:
         case "login" if bot.state is BotState.LOGIN:
@@ -186,7 +221,7 @@ def _carried_out(bot: Bot, command: CarryOut) -> BotEvent | None:
 
 def _reported(bot: Bot, report: BotReport, image_url: str) -> BotEvent | None:
     match bot.where:
-        case LogoutState():
+        case LogoutState() | RemovedState():
             return None
         case AwaitingState():
             return _reported_awaiting(bot, bot.where, report, image_url)
@@ -302,7 +337,10 @@ def react(bot: Bot, event: BotEvent) -> tuple[Effect, ...]:
             return (WakeClient(code), _tell(bot, "loginerr"))
         case LoggedOut():
             return (WakeClient(code), _tell(bot, "logout"))
+        case BotRemoved():
+            return (WakeClient(code), WakeQueue(code), WakeRecords(code))
         case SignedOut():
+            # Of a bot that was removed too: the channels that could use it are told once it is gone, and then their grants end.
             return (WakeClient(code), _tell(bot, "logout"), WakeRecords(code))
         case Stopped():
             return (WakeClient(code), _tell(bot, "off"), WakeRecords(code))

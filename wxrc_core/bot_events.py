@@ -21,6 +21,7 @@ class BotState(StrEnum):
     LOGOUT = "logout"
     AWAITING_QR = "awaiting_qr"
     LOGIN = "login"
+    REMOVED = "removed"
 
 
 _RUNNING = ["awaiting_qr", "login"]
@@ -49,6 +50,9 @@ TRANSITIONS: Transitions = (
     {"trigger": "client_restarted", "source": _RUNNING, "dest": "="},
     {"trigger": "signed_out", "source": _ANY, "dest": "logout"},
     {"trigger": "stopped", "source": _ANY, "dest": "logout"},
+    # done by an operator, for ever: the account is still to be signed out
+    {"trigger": "removed", "source": _ANY, "dest": "removed"},
+    {"trigger": "signed_out", "source": "removed", "dest": "="},
 )
 
 
@@ -217,9 +221,19 @@ class Stopped(_BotEvent):
     """The client was released as requested; the session is kept."""
 
 
+@frozen(kw_only=True)
+class BotRemoved(_BotEvent):
+    """The bot is gone for ever: requests for it get what those for an unknown bot get, and what waits for it is not sent.
+
+    `SignedOut` follows when its account is signed out and its secrets are deleted. `by`: who removed it.
+    """
+
+    by: str = ""
+
+
 BotEvent: TypeAlias = (
     BotAdded | LoginRequested | LoginRepeated | LogoutRequested | StopRequested | DigitsSubmitted | QrCodeIssued | QrCodeScanned
     | DigitsWanted | LoggedIn | LoginFailed | LoggedOut | RoomsChanged | ContactsChanged | LinkLost | LinkRestored | ClientRestarted
-    | SignedOut | Stopped
+    | SignedOut | Stopped | BotRemoved
 )  # fmt: skip
 TABLE = Table("bot", BotState, TRANSITIONS, BotEvent)

@@ -3,7 +3,7 @@
 The second part of the bot aggregate, between `wxrc_core.bot_events` and `wxrc_core.bot`.
 """
 
-from typing import ClassVar, Literal, assert_never
+from typing import ClassVar, Literal, TypeAlias, assert_never
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -12,6 +12,7 @@ from wxrc_core.bot_events import (
     TABLE,
     BotAdded,
     BotEvent,
+    BotRemoved,
     BotState,
     ClientRestarted,
     ContactsChanged,
@@ -33,6 +34,12 @@ from wxrc_core.bot_events import (
     StopRequested,
 )
 from wxrc_core.puppet import Contact
+
+REMOVED = "the bot was removed"
+"""Why a bot that was removed is logged out."""
+
+Exit: TypeAlias = Literal["", "logout", "stop", "remove"]
+"""What a client may be asked to leave for."""
 
 # -- state ----------------------------------------------------------------------------------------------------------------------
 
@@ -71,6 +78,16 @@ class LoginState(Struct, frozen=True, tag="login"):
     state: ClassVar[BotState] = BotState.LOGIN
 
 
+class RemovedState(Struct, frozen=True, tag="removed"):
+    """Removed for ever: no client is meant to run but to sign the account out. `link`: its client could be used when it was removed;
+    `by`: who removed it.
+    """
+
+    link: bool = False
+    by: str = ""
+    state: ClassVar[BotState] = BotState.REMOVED
+
+
 class Bot(Struct, frozen=True):
     """The fold of a bot's events.
 
@@ -79,7 +96,8 @@ class Bot(Struct, frozen=True):
         where: Where it stands, with what is known only there.
         since: Since when it stands there (epoch ms).
         reason: Why, in a sentence; empty where there is nothing to say.
-        pending_exit: What was asked for and is not finished: `logout`, `stop` or nothing.
+        pending_exit: What was asked for and is not finished: `logout`, `stop`, `remove` (its account is still
+            to be signed out) or nothing.
         kind: The kind of client that runs, or ran last; empty = the puppet's default.
         wxid: The id of the account that was logged in last; empty before the first login.
         name: Its nickname.
@@ -91,10 +109,10 @@ class Bot(Struct, frozen=True):
     """
 
     added: BotAdded
-    where: LogoutState | AwaitingState | LoginState
+    where: LogoutState | AwaitingState | LoginState | RemovedState
     since: int
     reason: str = ""
-    pending_exit: Literal["", "logout", "stop"] = ""
+    pending_exit: Exit = ""
     kind: str = ""
     wxid: str = ""
     name: str = ""
@@ -112,7 +130,12 @@ class Bot(Struct, frozen=True):
     @property
     def running(self) -> bool:
         """Its client is meant to run."""
-        return not isinstance(self.where, LogoutState)
+        return isinstance(self.where, AwaitingState | LoginState)
+
+    @property
+    def removed(self) -> bool:
+        """It is gone for ever."""
+        return isinstance(self.where, RemovedState)
 
     @property
     def link(self) -> bool:
@@ -225,10 +248,17 @@ def evolve(bot: Bot | None, event: BotEvent) -> Bot:
             return replace(bot, where=again, reason="the gateway was started again", run=bot.run + 1)
         case LoginFailed() | LoggedOut():
             return replace(bot, where=LogoutState(), since=since, reason=event.reason, run=bot.run + 1)
+        case SignedOut() if isinstance(where, RemovedState):
+            return replace(bot, pending_exit="")
         case SignedOut():
             return replace(bot, where=LogoutState(), since=since, reason="", pending_exit="", run=bot.run + 1)
         case Stopped():
             return replace(bot, where=LogoutState(), since=since, reason="stopped", pending_exit="", run=bot.run + 1)
+        case BotRemoved():
+            return replace(
+                bot, where=RemovedState(bot.link, event.by), since=since, reason=REMOVED, pending_exit="remove", run=bot.run + 1,
+                rooms={}, contacts={},
+            )  # fmt: skip
         case BotAdded():
             return bot
         case _:

@@ -5,11 +5,12 @@ asks again after a crash gets the same answer, so nothing has to be remembered b
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 
 import msgspec
 
-from wxrc_core import bot, delivery, message
-from wxrc_core.bot import Bot
+from wxrc_core import bot, channel, delivery, message
+from wxrc_core.bot import REMOVED, Bot, RemovedState
 from wxrc_core.channel import Channel
 from wxrc_core.delivery_queue import DeliveryQueues
 from wxrc_core.effects import Claim, Decide, Moment, Notify, Wait
@@ -18,6 +19,9 @@ from wxrc_core.message import Message, MessageState
 from wxrc_core.message_queue import MessageQueue
 from wxrc_core.operation import OperationAccepted
 from wxrc_core.view import StreamState, View
+
+AT_ONCE = 256
+"""How many messages of a bot that was removed are ended in one go."""
 
 
 class BotWorld:
@@ -34,7 +38,7 @@ class BotWorld:
 
     def __init__(self, botcode: str, view: View) -> None:
         self.botcode = botcode
-        self.queue = MessageQueue(botcode)
+        self.queue = MessageQueue(botcode, lambda chid: view.own_pace(botcode, chid))
         self.deliveries = DeliveryQueues(botcode, view.removed)
         self.operations: dict[int, OperationAccepted] = {}
         self.attempted: dict[str, StreamState[Message]] = {}
@@ -104,7 +108,8 @@ class BotWorld:
         if self._inherits_client(the_bot):
             return steps  # nothing else is decided on what a client said that is gone
         waits: list[int] = []
-        for found in (self.queue.next_record(the_bot, now), self.deliveries.next_records(now)):
+        of_queue = None if the_bot.removed else self.queue.next_record(the_bot, now)
+        for found in (of_queue, self.deliveries.next_records(now)):
             if isinstance(found, Wait):
                 waits.append(found.ms)
             elif isinstance(found, Decide):
@@ -136,6 +141,20 @@ class BotWorld:
                 yield Decide(stream, abandon)
         for stream in self._cancelled:
             yield Decide(stream, message.Cancel(at=now.wall))
+        if isinstance(the_bot.where, RemovedState):
+            yield from self._removal_steps(the_bot, the_bot.where, now)
+
+    def _removal_steps(self, the_bot: Bot, where: RemovedState, now: Moment) -> Iterator[Decide]:
+        """Give out what a removal leads to: nothing that waits is sent, and once the client is gone and channels are told, grants end."""
+        waiting = (stream for stream in self.queue.streams() if stream not in self._cancelled)
+        for stream in islice(waiting, AT_ONCE):
+            yield Decide(
+                stream, message.Fail(at=now.wall, reason="failed", detail=f"{REMOVED} before it could be sent")
+            )
+        if not the_bot.pending_exit:
+            for chid, _ in self._view.grants(self.botcode):
+                revoked = channel.BotRevoked(at=now.wall, botcode=self.botcode, by=where.by)
+                yield Decide(channel.stream_name(chid), channel.Alter((revoked,)))
 
     def next_claim(self, now: Moment) -> Claim | Wait | None:
         """Return the next message to claim and hand over, a time to wait for, or None = wait until woken."""
@@ -192,9 +211,14 @@ class BotWorld:
                 self.attempted[stream] = messages[stream]
             self._note_removed(stream, state)
 
+    def removed(self) -> None:
+        """Take in that the bot was removed: what was asked of it is carried out no more."""
+        self.operations.clear()
+
     def fold_operation(self, position: int, accepted: OperationAccepted) -> None:
         """Take in an operation that was asked of the bot."""
-        self.operations[position] = accepted
+        if not self._view.bot_removed(self.botcode):
+            self.operations[position] = accepted
 
     def expect(self, notify: Notify, recorded: Recorded, mono: int) -> list[str]:
         """Have channels told of an event; return those that will be."""

@@ -72,6 +72,7 @@ class BotGranted:
         inbound: What people say is passed on: `addressed` (mentions and direct messages) or `all`.
         interfaces: The interfaces that it may call; empty = all.
         least_evidence: What a message of it must have before it is called sent.
+        pace: How many of its messages may go to this bot in any minute, on top of the bot's pace; 0 = no limit of its own.
         by: Who did it.
     """
 
@@ -83,6 +84,7 @@ class BotGranted:
     inbound: Inbound = "addressed"
     interfaces: tuple[str, ...] = ()
     least_evidence: Evidence = "receipt"
+    pace: int = 0
     by: str = ""
 
 

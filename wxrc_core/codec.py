@@ -16,6 +16,7 @@ import msgspec
 
 from wxrc_core.aggregate import EVENTS
 from wxrc_core.errors import InvalidValue, WxrcError
+from wxrc_core.localized import LocalizedText
 from wxrc_core.log import Event
 from wxrc_core.table import event_name
 
@@ -126,17 +127,24 @@ def checked(value: object, decoder: Callable[[bytes], object], limit: int) -> by
     try:
         written = _ENCODER.encode(value)
     except Exception as error:
-        raise InvalidValue(_unwritable(value, error)) from None
+        raise InvalidValue(_unusable(_unwritable(value, error))) from None
     if len(written) > limit:
-        raise InvalidValue(f"{name} must take no more than {limit:,} bytes, not {len(written):,}")
+        text = LocalizedText(
+            "{name} 最多 {limit} 字节，实际 {size} 字节", "{name} must take no more than {limit} bytes, not {size}"
+        )
+        raise InvalidValue(text.filled(name=name, limit=f"{limit:,}", size=f"{len(written):,}"))
     try:
         again = decoder(written)
     except msgspec.DecodeError as error:
-        raise InvalidValue(_unreadable(name, str(error))) from None
+        raise InvalidValue(_unusable(_unreadable(name, str(error)))) from None
     # The encoder writes bytes, sets and dates as strings and lists, which may be read back, but as something else.
     if again == value:
         return written
-    raise InvalidValue(_changed(value, again))
+    raise InvalidValue(_unusable(_changed(value, again)))
+
+
+def _unusable(what: str) -> LocalizedText:
+    return LocalizedText(f"值不能使用：{what}", what)
 
 
 _TYPES = {

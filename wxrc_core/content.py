@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from attrs import frozen
 
 from wxrc_core.errors import InvalidValue
+from wxrc_core.localized import LocalizedText
 
 ContentKind: TypeAlias = Literal["text", "app", "image"]
 """The kinds of content, as `Capabilities.content` has them; `app` is a mini-program card."""
@@ -79,6 +80,19 @@ MEDIA_TYPES = {
 """The types of image that can be sent, and what their files' names end in."""
 
 
+_EMPTY = LocalizedText("图片是空的", "the image is empty")
+TOO_LARGE = LocalizedText("图片超过 {most} 字节", "the image is larger than {most} bytes").filled(
+    most=f"{MAX_IMAGE_BYTES:,}"
+)
+"""The sentence about an image that is too large."""
+_NO_IMAGE = LocalizedText(
+    "文件不是 PNG、JPEG、GIF、WebP 或 BMP 图片", "the file is not a PNG, JPEG, GIF, WebP or BMP image"
+)
+_TOO_MANY_PIXELS = LocalizedText("图片超过 {most} 像素", "the image has more than {most} pixels").filled(
+    most=f"{MAX_IMAGE_PIXELS:,}"
+)
+
+
 def check_image(data: bytes) -> Shape:
     """Return what an image is, by its content; names and headers are not asked.
 
@@ -86,17 +100,17 @@ def check_image(data: bytes) -> Shape:
         InvalidValue: It is no image that can be sent; the sentence says why.
     """
     if not data:
-        raise InvalidValue("the image is empty")
+        raise InvalidValue(_EMPTY)
     if len(data) > MAX_IMAGE_BYTES:
-        raise InvalidValue(f"the image is larger than {MAX_IMAGE_BYTES:,} bytes")
+        raise InvalidValue(TOO_LARGE)
     try:
         shape = _shape(data)
     except IndexError:
         shape = None
     if shape is None or not shape.width or not shape.height:
-        raise InvalidValue("the file is not a PNG, JPEG, GIF, WebP or BMP image")
+        raise InvalidValue(_NO_IMAGE)
     if shape.width * shape.height > MAX_IMAGE_PIXELS:
-        raise InvalidValue(f"the image has more than {MAX_IMAGE_PIXELS:,} pixels")
+        raise InvalidValue(_TOO_MANY_PIXELS)
     return shape
 
 

@@ -28,7 +28,11 @@ class IllegalTransition(Refusal):
     """
 
     def __init__(self, aggregate: str, state: str, trigger: str) -> None:
-        super().__init__(f"a {aggregate} in state '{state}' cannot take '{trigger}'")
+        text = LocalizedText(
+            "{aggregate} 的状态是 '{state}'，不能 '{trigger}'",
+            "a {aggregate} in state '{state}' cannot take '{trigger}'",
+        )
+        super().__init__(text.filled(aggregate=aggregate, state=state, trigger=trigger))
         self.state = state
         self.trigger = trigger
 
@@ -37,7 +41,12 @@ class TxcodeReused(Refusal):
     """The txcode was used today for something else (wire.md, code 12). Use a new txcode."""
 
     def __init__(self) -> None:
-        super().__init__("txcode was used today for a different request; take a new txcode for each new request")
+        super().__init__(
+            LocalizedText(
+                "txcode 当日已用于另一个不同的请求；每个新请求请用新的 txcode",
+                "txcode was used today for a different request; take a new txcode for each new request",
+            )
+        )
 
 
 class AlreadyTaken(Refusal):

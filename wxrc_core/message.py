@@ -20,6 +20,7 @@ import msgspec
 
 from wxrc_core.effects import Effect, Notify, WakeQueue, WakeRecords
 from wxrc_core.errors import Refusal, TxcodeReused
+from wxrc_core.localized import LocalizedText
 from wxrc_core.message_commands import AbandonAttempt as AbandonAttempt
 from wxrc_core.message_commands import Cancel as Cancel
 from wxrc_core.message_commands import ClaimAttempt as ClaimAttempt
@@ -101,6 +102,18 @@ def digest(interface: str, botcode: str, body: object) -> str:
 # -- decide ---------------------------------------------------------------------------------------------------------------------
 
 
+_NO_MESSAGE = LocalizedText("没有这条消息", "there is no such message")
+_OPERATION = LocalizedText(
+    "这个 txcode 属于一个操作，不是消息", "this txcode belongs to an operation, not to a message"
+)
+_NOT_QUEUED = LocalizedText(
+    "只有排队中的消息可以取消；这条的状态是 '{state}'", "only a queued message can be cancelled; this one is '{state}'"
+)
+_NOT_IN_DOUBT = LocalizedText(
+    "只有存疑的消息可以裁定；这条的状态是 '{state}'", "only a message in doubt can be resolved; this one is '{state}'"
+)
+
+
 def decide(message: Message | None, command: Command) -> tuple[MessageEvent, ...]:
     """Return what happens because of a command: nothing where it has happened before.
 
@@ -110,9 +123,9 @@ def decide(message: Message | None, command: Command) -> tuple[MessageEvent, ...
     if isinstance(command, Queue):
         return _queue(message, command)
     if message is None:
-        raise Refusal("there is no such message")
+        raise Refusal(_NO_MESSAGE)
     if not isinstance(message, Message):
-        raise Refusal("this txcode belongs to an operation, not to a message")
+        raise Refusal(_OPERATION)
     state = message.state
     match command:
         case ClaimAttempt():
@@ -156,7 +169,7 @@ def decide(message: Message | None, command: Command) -> tuple[MessageEvent, ...
             if state is MessageState.CANCELLED:
                 return ()
             if state is not MessageState.QUEUED:
-                raise Refusal(f"only a queued message can be cancelled; this one is '{state}'")
+                raise Refusal(_NOT_QUEUED.filled(state=state))
             return _not_sent(message, MessageCancelled(at=at), "it was cancelled")
         case Confirm(at=at, receipt=receipt):
             if state not in TABLE.next[MessageSent] or not message.attempt:
@@ -182,7 +195,7 @@ def _resolve(message: Message, command: Resolve) -> tuple[MessageEvent, ...]:
     if command.verdict == message.state:
         return ()  # said before, or known by now
     if message.state is not MessageState.IN_DOUBT:
-        raise Refusal(f"only a message in doubt can be resolved; this one is '{message.state}'")
+        raise Refusal(_NOT_IN_DOUBT.filled(state=message.state))
     match command.verdict:
         case "sent":
             return (MessageSent(at=at, attempt=message.attempt, receipt="", by=by),)

@@ -3,21 +3,20 @@
 Messages to one conversation, a room or a person, go in the order in which they were accepted, whether they name it by id or by name,
 whatever it is renamed to, and also when they come back to the queue. A name says which one is meant only once the list of rooms, or of
 contacts, is complete: until then a message that has only a name waits, and no younger message to a room, or to a person, overtakes it.
-A message whose image is still to be fetched keeps its place: it holds up its own conversation, and no other.
+A message whose image is still to be fetched keeps its place: it holds up its own conversation, and no other. So does one whose channel
+has used up the pace of its grant.
 
 Every question costs O(log n): conversations whose oldest message may go stand in a heap by accept order, the others by the time
 from when on it may.
 """
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from attrs import define
-from msgspec import Struct
-
 from wxrc_core.address_book import AddressBook, book_of_people, book_of_rooms
-from wxrc_core.bot import Bot
+from wxrc_core.bot import REMOVED, Bot
+from wxrc_core.bot_pace import BotPace
 from wxrc_core.effects import Claim, Decide, FetchImage, Moment, Wait
 from wxrc_core.message import (
     Expire,
@@ -35,6 +34,8 @@ from wxrc_core.message import (
 )
 from wxrc_core.pace import PACES, Pace, PaceLedger
 from wxrc_core.puppet import conversation
+from wxrc_core.queue_item import Item as Item
+from wxrc_core.queue_item import QueueSnapshot as QueueSnapshot
 from wxrc_core.timers import Timers
 
 CLAIM_LIFETIME_MS = 5_000
@@ -44,49 +45,18 @@ LOOK_AGAIN_MS = 30_000
 """How long an expiry is waited for at once (ms): wall clocks are set, and nobody is to wait for the jump."""
 
 
-@define
-class Item:
-    """A queued message.
-
-    Attributes:
-        msgid: Its number.
-        message: Its state.
-        account: The account that was logged in when it was accepted.
-        ready_at: From when on it may go (mono, ms).
-        peer: The id of its room or person; empty = not known yet.
-        conversation: What names the conversation with it; empty = not known yet.
-    """
-
-    msgid: int
-    message: Message
-    account: str
-    ready_at: int
-    peer: str = ""
-    conversation: str = ""
-
-
-class QueueSnapshot(Struct, frozen=True):
-    """What a snapshot keeps of a queue beside its open messages: their accounts, the sends that count for the pace, and when the
-    latest of these was claimed (epoch ms).
-    """
-
-    accounts: dict[str, str]
-    sends: list[tuple[int, str]]
-    claimed_at: int = 0
-
-
 class MessageQueue:
     """The queued messages of one bot.
 
-    Attributes:
-        pace: Its latest sends.
+    Args:
+        botcode: The bot.
+        pace_of: Tells how many messages of a channel may go in any minute by its grant; 0 = no limit of its own.
+
     """
 
-    def __init__(self, botcode: str) -> None:
+    def __init__(self, botcode: str, pace_of: Callable[[str], int] = lambda chid: 0) -> None:
         self.botcode = botcode
-        self.pace = PaceLedger()
-        self._recorded_pace = PaceLedger()  # the same as the log tells it, which knows no hand-over's exact time
-        self._claimed_at = 0
+        self._paces = BotPace(pace_of)
         self._items: dict[str, Item] = {}
         self._accounts: dict[str, str] = {}  # of messages that are being sent: they may come back
         self._expiries: Timers[str] = Timers()
@@ -104,6 +74,15 @@ class MessageQueue:
     def __len__(self) -> int:
         return len(self._items)
 
+    @property
+    def pace(self) -> PaceLedger:
+        """Its latest sends."""
+        return self._paces.ledger
+
+    def streams(self) -> Iterable[str]:
+        """Return the streams of all that are queued."""
+        return self._items
+
     # -- folding ----------------------------------------------------------------------------------------------------------------
 
     def fold(self, stream: str, msgid: int, message: Message, event: MessageEvent, account: str, mono: int) -> None:
@@ -118,9 +97,7 @@ class MessageQueue:
             mono: Now (`Moment.mono`).
         """
         if isinstance(event, MessageAttempted):
-            for ledger in (self.pace, self._recorded_pace):
-                ledger.claimed(conversation(event.room_id, event.user_id), event.gap_ms)
-            self._claimed_at = event.at
+            self._paces.claimed(event, message.queued.chid)
             self._accounts[stream] = self._items[stream].account if stream in self._items else account
             self._remove(stream)
             return
@@ -131,8 +108,7 @@ class MessageQueue:
             self._look_at(item.conversation)
             return
         if isinstance(event, MessageRequeued) and event.held and stream in self._accounts:
-            for ledger in (self.pace, self._recorded_pace):
-                ledger.put_back()
+            self._paces.put_back(message.queued.chid)
         if message.state is MessageState.QUEUED:
             self._add(stream, Item(msgid, message, self._accounts.pop(stream, account), mono + message.wait_ms))
         elif not getattr(event, "resend", False):
@@ -284,34 +260,64 @@ class MessageQueue:
         if found is not None:
             return found
         waiting = self._waiting.next()
-        return Wait(max(1, waiting[0] - now.mono)) if waiting is not None else None
+        times = [self._paces.own_free_at(chid) for book in self._books for chid, heap in book.paced.items() if heap]
+        times += [waiting[0]] if waiting is not None else []
+        times = [at for at in times if at > now.mono]
+        return Wait(min(times) - now.mono) if times else None
 
     def _oldest_ready(self, limits: Pace | None, now: Moment) -> Claim | Wait | None:
-        books: tuple[AddressBook[Any], ...] = (self._rooms, self._people)
-        ready = any(book.ready for book in books)
+        books = self._books
+        ready = any(book.ready or any(book.paced.values()) for book in books)
         if limits is not None and now.mono < (free_at := self.pace.bot_free_at(limits)):
             return Wait(free_at - now.mono) if ready or self._waiting.next() else None
         if limits is not None and now.mono < (switch_at := self.pace.switch_at(limits)):
             claim = self._claim_in(self.pace.last_conversation, limits, now)
             return claim if claim is not None or not ready else Wait(switch_at - now.mono)
-        claims = [claim for book in books if (claim := self._oldest_of(book, limits, now)) is not None]
+        claims = [
+            claim
+            for book in books
+            for ready_ones in self._ready_ones(book, limits, now)
+            if (claim := self._oldest_of(book, ready_ones, limits, now)) is not None
+        ]
         return min(claims, key=lambda claim: claim.msgid, default=None)
 
-    def _oldest_of(self, book: AddressBook[Any], limits: Pace | None, now: Moment) -> Claim | None:
-        """Return the claim of the oldest message that may go to a room, or to a person."""
-        while book.ready:
-            msgid, name = book.ready[0]
+    def _ready_ones(self, book: AddressBook[Any], limits: Pace | None, now: Moment) -> Iterable[list[tuple[int, str]]]:
+        """Give out the heaps of a book from which something may go: those of channels that have used up their own pace are left out.
+
+        The common one comes first: it may turn out that what stands on top of it belongs into another one.
+        """
+        yield book.ready
+        for chid, heap in list(book.paced.items()):
+            if not heap:
+                del book.paced[chid]
+            elif self._paces.own_free_at(chid) <= now.mono:
+                yield heap
+
+    @property
+    def _books(self) -> tuple[AddressBook[Any], ...]:
+        return self._rooms, self._people
+
+    def _oldest_of(
+        self, book: AddressBook[Any], ready: list[tuple[int, str]], limits: Pace | None, now: Moment
+    ) -> Claim | None:
+        """Return the claim of the oldest message that may go to a room, or to a person, of those in this heap."""
+        while ready:
+            msgid, name = ready[0]
             head = self._head(name)
             if head is None or head[1].msgid != msgid or name in self._waiting:
-                heapq.heappop(book.ready)  # it has ended, or another one is the oldest of its conversation now
+                heapq.heappop(ready)  # it has ended, or another one is the oldest of its conversation now
+                continue
+            chid = head[1].message.queued.chid
+            if ready is book.ready and self._paces.limited(chid):
+                heapq.heappush(book.paced.setdefault(chid, []), heapq.heappop(ready))
                 continue
             free_at = self.pace.own_gap_over_at(limits, name) if limits is not None else 0
             if free_at > now.mono:
-                heapq.heappop(book.ready)
+                heapq.heappop(ready)
                 self._waiting.set(name, free_at)
                 continue
             if head[1].peer not in book.entries:
-                heapq.heappop(book.ready)
+                heapq.heappop(ready)
                 self._absent[name] = None  # the list is not complete yet: looked at again when it changes
                 continue
             oldest = book.oldest_held(self._is_held)
@@ -334,7 +340,8 @@ class MessageQueue:
         oldest = book.oldest_held(self._is_held)
         if head[1].peer not in book.entries or (oldest and oldest < head[1].msgid):
             return None
-        return self._claim(*head) if self.pace.earliest(limits, name) <= now.mono else None
+        earliest = max(self.pace.earliest(limits, name), self._paces.own_free_at(head[1].message.queued.chid))
+        return self._claim(*head) if earliest <= now.mono else None
 
     def _is_held(self, msgid: int, stream: str) -> bool:
         """Return whether a message still waits for the list to be complete."""
@@ -346,31 +353,25 @@ class MessageQueue:
     def last_look(self, bot: Bot, message: Message, claimed_mono: int, now: Moment) -> str:
         """Return why a claimed message must not be handed over at this moment; empty = hand it over."""
         expires_at = message.queued.expires_at
+        if bot.removed:
+            return REMOVED
         if expires_at is not None and now.wall >= expires_at:
             return "its time is over"
         if now.mono - claimed_mono > CLAIM_LIFETIME_MS:
             return "the store took too long to confirm the claim"
         if any(account not in ("", bot.wxid) for account in self._accounts.values()):
             return "another account has logged in"
-        limits = PACES[bot.added.pace]
-        if (
-            limits is not None
-            and self.pace.without_latest().earliest(limits, conversation(message.room_id, message.user_id)) > now.mono
-        ):
-            return "the pace does not allow it yet"
-        return ""
+        name = conversation(message.room_id, message.user_id)
+        return self._paces.hindrance(PACES[bot.added.pace], name, message.queued.chid, now.mono)
 
-    def allowance(self, bot: Bot, wall: int) -> tuple[int | None, int]:
+    def allowance(self, bot: Bot, wall: int, chid: str = "") -> tuple[int | None, int]:
         """Return how many more sends the pace allows within a minute of now (None = no limit), and from when on the next (epoch ms).
+
+        `chid`: by the pace of this channel's grant too.
 
         For people to look at: it is worked out from the log, by wall clocks, and so says the same on every replica.
         """
-        limits = PACES[bot.added.pace]
-        if limits is None:
-            return None, wall
-        ledger = self._recorded_pace
-        now = ledger.latest_at + max(0, wall - self._claimed_at)
-        return ledger.sends_left(limits, now), wall + max(0, ledger.bot_free_at(limits) - now)
+        return self._paces.allowance(bot, wall, chid)
 
     def resume(self, mono: int) -> None:
         """Begin as the bot's owner: the latest send counts as one of just now."""
@@ -383,14 +384,12 @@ class MessageQueue:
         accounts = {stream: item.account for stream, item in self._items.items()} | self._accounts
         return QueueSnapshot(
             {name: account for name, account in sorted(accounts.items()) if account},
-            self._recorded_pace.sends(),
-            self._claimed_at,
+            *self._paces.to_snapshot(),
         )
 
     def restore(self, snapshot: QueueSnapshot, messages: Iterable[tuple[str, int, Message]], mono: int) -> None:
         """Take in a snapshot, and the bot's open messages (stream, msgid, state)."""
-        self.pace, self._recorded_pace = PaceLedger(snapshot.sends), PaceLedger(snapshot.sends)
-        self._claimed_at = snapshot.claimed_at
+        self._paces.restore(snapshot.sends, snapshot.claimed_at, snapshot.own_sends)
         for stream, msgid, message in messages:
             account = snapshot.accounts.get(stream, "")
             if message.state is MessageState.QUEUED:

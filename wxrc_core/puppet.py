@@ -39,6 +39,10 @@ class Capabilities:
     inbound: bool = True
     pace: Literal["customary", "none"] = "customary"
 
+    def gives(self, least: Literal["receipt", "echo"]) -> bool:
+        """Return whether a message may ever have this evidence, or a stronger one (design.md, Evidence). No puppet reports echoes yet."""
+        return self.receipts and least == "receipt"
+
     def lacking(self, content: ContentKind, *, to_person: bool) -> str:
         """Return the capability that sending this would need and that is not there (`contacts`, `rooms`, a kind of content); or nothing."""
         if not (self.contacts if to_person else self.rooms):

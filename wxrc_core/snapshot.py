@@ -158,7 +158,8 @@ def _as_pruned(kept: BotSnapshot, folded: list[BotSnapshot]) -> BotSnapshot:
     """Return a bot's snapshot with only as many of its latest sends as the fold has."""
     queue = next((each.queue for each in folded if each.botcode == kept.botcode), kept.queue)
     sends = kept.queue.sends[len(kept.queue.sends) - len(queue.sends) :]
-    return replace(kept, queue=replace(kept.queue, sends=sends, claimed_at=kept.queue.claimed_at if sends else 0))
+    claimed_at = kept.queue.claimed_at if sends else 0
+    return replace(kept, queue=replace(kept.queue, sends=sends, claimed_at=claimed_at, own_sends=queue.own_sends))
 
 
 def _sorted(value: Any) -> Any:

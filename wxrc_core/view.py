@@ -111,6 +111,16 @@ class View:
         known = self.channels.get(chid)
         return known is not None and known.state.removed
 
+    def bot_removed(self, botcode: str) -> bool:
+        """Return whether the bot was removed. Its grants are in force no more, although the log tells their ends a little later."""
+        known = self.bots.get(botcode)
+        return known is not None and known.state.removed
+
+    def own_pace(self, botcode: str, chid: str) -> int:
+        """Return how many messages of a channel may go to a bot in any minute by its grant; 0 = as the bot's pace allows."""
+        granted = self._grants.get(botcode, {}).get(chid)
+        return granted.pace if granted is not None else 0
+
     def grants(self, botcode: str) -> Iterator[tuple[str, BotGranted]]:
         """Give out the grants for a bot, by chid, in the order in which the channels got their first one."""
         yield from self._grants.get(botcode, {}).items()

@@ -13,9 +13,9 @@ from typing import cast, get_args
 from wxrc_core import bot, inbound, message
 from wxrc_core.bot import BotEvent
 from wxrc_core.bot_world import BotWorld
-from wxrc_core.channel import CallbackMoved, CallbackRetried, ChannelEvent, ChannelRemoved
+from wxrc_core.channel import BotGranted, BotRevoked, CallbackMoved, CallbackRetried, ChannelEvent, ChannelRemoved
 from wxrc_core.delivery import DeliveryDue, DeliveryEvent, DeliveryReplayed
-from wxrc_core.effects import Effect, Notify, Wake, WakeDeliveries, WakeRecords
+from wxrc_core.effects import Effect, Notify, Wake, WakeDeliveries, WakeQueue, WakeRecords
 from wxrc_core.inbound import MessageReceived
 from wxrc_core.log import Recorded
 from wxrc_core.message import Message, MessageEvent, MessageState
@@ -108,6 +108,8 @@ class World:
         operation = getattr(event, "operation", 0)
         if operation:
             world.operations.pop(operation, None)
+        if isinstance(event, bot.BotRemoved):
+            world.removed()
         world.queue.lists_changed(state)
         return self._follow(world, bot.react(state, event), recorded, mono)
 
@@ -118,6 +120,9 @@ class World:
             return [WakeDeliveries(channel.settings.chid, botcode) for botcode in self.bots]
         if isinstance(event, ChannelRemoved):
             return self._channel_removed(channel.settings.chid)
+        if isinstance(event, BotGranted | BotRevoked):
+            # The queue goes by its terms; and of a bot that was removed meanwhile, it is to end at once.
+            return [WakeQueue(event.botcode), WakeRecords(event.botcode)]
         return ()
 
     def _channel_removed(self, chid: str) -> Sequence[Wake]:

@@ -67,4 +67,4 @@ async def image(call: Call, file: str) -> Image:
     except (binascii.Error, ValueError) as error:
         raise fields.wrong("file") from error
     except InvalidValue as error:
-        raise Fault(Code.BODY_VALUE, "no image", reason=str(error)) from error
+        raise Fault(Code.BODY_VALUE, "no image", reason=error.localized) from error

@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 import anyio
 
 from wxrc_core.errors import AlreadyTaken, Refusal, TxcodeReused, Unavailable
+from wxrc_core.localized import LocalizedText
 from wxrc_http.answers import Code, Fault, prefers_english, sentence
 from wxrc_http.answers import envelope as write_envelope
 from wxrc_http.disconnect import Receive
@@ -97,6 +98,9 @@ def _interface(scope: Scope) -> str:
     return path[len(prefix) :] if path.startswith(prefix) else ""
 
 
+_STORE: Final = LocalizedText("存储暂时不可用，请稍后重试", "the store is unavailable just now; try again shortly")
+
+
 def refusal(error: Exception, request: Request) -> tuple[int, bytes]:
     """Return the HTTP status and the envelope of a refused request; what `Retry-After` is to say is noted in the request.
 
@@ -118,16 +122,14 @@ def _fault(error: Exception, request: Request) -> Fault:
             return error
         case Unavailable():
             # A store's own sentence may name files of this machine: that is for the operator's log, not for channels.
-            reason = (
-                str(error) if type(error) is Unavailable else "the store is not to be had just now; try again shortly"
-            )
+            reason = error.localized if type(error) is Unavailable else _STORE
             return Fault(Code.UNAVAILABLE, "unavailable", status=503, reason=reason)
         case TxcodeReused():
             return Fault(Code.TXCODE_REUSED, "reused")
         case AlreadyTaken():
-            return Fault(Code.TAKEN, "taken", reason=str(error))
+            return Fault(Code.TAKEN, "taken", reason=error.localized)
         case Refusal():
-            return Fault(Code.CANNOT, "refused", reason=str(error))
+            return Fault(Code.CANNOT, "refused", reason=error.localized)
     # The error's own text may have the message's text or a secret in it; where it happened says enough.
     name = request.interface if request.interface in INTERFACES else "an unknown interface"
     where = " < ".join(

@@ -71,7 +71,7 @@ async def bot_list(call: Call) -> Answer:
     names, rest = page(call, bots)
     listed = []
     for botcode in names:
-        left, next_at = backend.allowance(botcode)
+        left, next_at = backend.allowance(botcode, call.head.chid)
         listed.append(
             {
                 "botcode": botcode,

@@ -164,12 +164,23 @@ def _queued(
 
 async def _send(call: Call, queued: MessageQueued) -> Answer:
     stream = call.stream
+    await _check_evidence(call)
     if queued.room_topic or queued.user_name:
         await _check_one_meant(call, stream, queued)
     accepted = call.backend.queue(stream, queued, call.answer_wait_ms)
     msgid, message = await (unless_gone(accepted, call.receive) if call.answer_wait_ms else accepted)
     status, reason = send_status(message)
     return _sentence(message), {"msgid": msgid, "sendStatus": status, "sendReason": reason}
+
+
+async def _check_evidence(call: Call) -> None:
+    """Refuse a message that could never be called sent: the grant asks for an evidence that the bot's puppet cannot give."""
+    least = call.grant.least_evidence
+    if call.backend.capabilities(call.head.botcode).gives(least):
+        return
+    # A request that was accepted before the grant's terms changed still gets its msgid.
+    if await call.backend.message_in(call.stream) is None:
+        raise Fault(Code.CANNOT, "evidence", least=least)
 
 
 async def _check_one_meant(call: Call, stream: str, queued: MessageQueued) -> None:

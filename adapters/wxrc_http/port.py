@@ -8,6 +8,7 @@ from attrs import frozen
 from wxrc_core.bot import Bot
 from wxrc_core.channel import Channel
 from wxrc_core.content import Image
+from wxrc_core.localized import LocalizedText
 from wxrc_core.log import Recorded
 from wxrc_core.message import Message, MessageQueued
 from wxrc_core.operation import Operation, OperationAccepted
@@ -29,8 +30,8 @@ class Backend(Protocol):
     def clock(self) -> int:
         """Return now, in epoch milliseconds."""
 
-    def unavailable(self) -> str:
-        """Return why nothing can be accepted now (starting, draining, store lost), in a sentence; empty = all is well."""
+    def unavailable(self) -> LocalizedText | None:
+        """Return why nothing can be accepted now (starting, draining, store lost), in a sentence; None = all is well."""
 
     def channel(self, chid: str) -> Channel | None:
         """Return a channel, or None where there is none of that name."""
@@ -95,9 +96,9 @@ class Backend(Protocol):
             Unavailable: It could not be kept (503, code 22).
         """
 
-    def allowance(self, botcode: str) -> tuple[int | None, int]:
-        """Return how many more messages the bot's pace allows within a minute of now (None = no limit), and from when on the next
-        one (epoch ms).
+    def allowance(self, botcode: str, chid: str) -> tuple[int | None, int]:
+        """Return how many more messages of this channel the bot's pace and that of the grant allow within a minute of now (None = no
+        limit), and from when on the next one (epoch ms).
         """
 
     async def message(self, msgid: int) -> MessageRecord | None:

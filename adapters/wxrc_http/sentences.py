@@ -347,6 +347,12 @@ SENTENCES: Final[Mapping[str, LocalizedText]] = {
     "unsupported": LocalizedText(
         "该机器人做不到：{what}；请换用支持它的机器人", "This bot cannot do that: {what}; use a bot that can."
     ),
+    "evidence": LocalizedText(
+        "渠道 reqHead.chid 的授权要求消息至少有 {least} 证据（least_evidence），而该机器人给不出，没有受理；请换用能给出的机器人，"
+        "或请 WXRC 的运维人员更改授权",
+        "The grant of the channel reqHead.chid asks for the evidence '{least}' at least (least_evidence), which this bot can "
+        "never give, and nothing was accepted; use a bot that can, or ask the operator of WXRC to change the grant.",
+    ),
     "unavailable": LocalizedText(
         "WXRC 暂时不能受理请求，没有记录任何内容；请稍后用同一个 txcode 重试（{reason}）",
         "WXRC cannot take requests just now, and nothing was promised; try again a little later with the same txcode ({reason}).",

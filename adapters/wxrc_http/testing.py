@@ -15,6 +15,7 @@ import httpx
 import msgspec
 
 from wxrc_core import aggregate, bot, channel, content, message, operation, puppet
+from wxrc_core.localized import LocalizedText
 from wxrc_core.log import Recorded
 from wxrc_http import Api, Backend, MessageRecord
 
@@ -110,9 +111,9 @@ class FakeBackend:
         """Return what `now` says."""
         return self.now
 
-    def unavailable(self) -> str:
+    def unavailable(self) -> LocalizedText | None:
         """Return what `reason` says."""
-        return self.reason
+        return LocalizedText(self.reason, self.reason) if self.reason else None
 
     def channel(self, chid: str) -> channel.Channel | None:
         """Return a channel."""
@@ -174,7 +175,7 @@ class FakeBackend:
         self.images[digest] = data
         return content.Image(source="", digest=digest, media_type=shape.media_type, size=len(data))
 
-    def allowance(self, botcode: str) -> tuple[int | None, int]:
+    def allowance(self, botcode: str, chid: str) -> tuple[int | None, int]:
         """Return no limit for `zhao`, and some for others."""
         return (None, self.now) if botcode == "zhao" else (7, self.now + 3_000)
 

@@ -18,6 +18,7 @@ from urllib.parse import quote, urlsplit
 
 from attrs import frozen
 
+from wxrc_core.localized import LocalizedText
 from wxrc_webhook.errors import CallbackUrlError
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -42,6 +43,40 @@ _ALLOWED_BY_TRUE: Final = tuple(
     )
 )
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+
+
+_NO_NETWORK = LocalizedText(
+    "{text} 不是网段；应写成 10.0.0.0/8 或 fd00::/8", "{text} is no network; write it as in 10.0.0.0/8 or fd00::/8."
+)
+_FORBIDDEN_CHARACTERS = LocalizedText(
+    "回调地址不能含空格、控制字符或反斜杠",
+    "The callback URL must not hold spaces, control characters or backslashes.",
+)
+_FORM = LocalizedText(
+    "回调地址应写成 http(s)://主机[:端口]/路径，端口为 1 到 65535",
+    "The callback URL must read http(s)://host[:port]/path with a port from 1 to 65535.",
+)
+_SCHEME = LocalizedText(
+    "回调地址应以 http:// 或 https:// 开头", "The callback URL must start with http:// or https://."
+)
+_USER = LocalizedText(
+    "回调地址的主机前不能有用户名或密码",
+    "The callback URL must not hold a user name or a password before the host.",
+)
+_PORT = LocalizedText("回调地址的端口应为 1 到 65535", "The port of the callback URL must be from 1 to 65535.")
+_BRACKETS = LocalizedText(
+    "回调地址的方括号中应为 IPv6 地址", "Square brackets in the callback URL must hold an IPv6 address."
+)
+_INTERFACE = LocalizedText(
+    "回调地址中的地址不能带网络接口名（%）", "The address in the callback URL must not name a network interface (%)."
+)
+_HOST = LocalizedText(
+    "回调地址应有主机：域名或 IP 地址", "The callback URL must name a host: a domain name or an IP address."
+)
+_IPV4 = LocalizedText(
+    "回调地址中的 IPv4 地址应写成四个十进制数，例如 192.0.2.7",
+    "An IPv4 address in the callback URL must be written as four decimal numbers, as in 192.0.2.7.",
+)
 
 
 @frozen(kw_only=True)
@@ -79,7 +114,7 @@ def networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
         try:
             found.append(ipaddress.ip_network(text))
         except ValueError:
-            raise CallbackUrlError(f"{text!r:.80} is no network; write it as in 10.0.0.0/8 or fd00::/8.") from None
+            raise CallbackUrlError(_NO_NETWORK.filled(text=f"{text!r:.80}")) from None
     return tuple(found)
 
 
@@ -102,23 +137,21 @@ def checked_target(url: str, allow_private: AllowPrivate) -> Target:
         CallbackUrlError: WXRC will not call it.
     """
     if _FORBIDDEN.search(url):
-        raise CallbackUrlError("The callback URL must not hold spaces, control characters or backslashes.")
+        raise CallbackUrlError(_FORBIDDEN_CHARACTERS)
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise CallbackUrlError(
-            "The callback URL must read http(s)://host[:port]/path with a port from 1 to 65535."
-        ) from None
+        raise CallbackUrlError(_FORM) from None
     if parts.scheme not in _DEFAULT_PORTS:
-        raise CallbackUrlError("The callback URL must start with http:// or https://.")
+        raise CallbackUrlError(_SCHEME)
     if "@" in parts.netloc:
-        raise CallbackUrlError("The callback URL must not hold a user name or a password before the host.")
+        raise CallbackUrlError(_USER)
     if port == 0:
-        raise CallbackUrlError("The port of the callback URL must be from 1 to 65535.")
+        raise CallbackUrlError(_PORT)
     host = parts.hostname or ""
     if "[" in parts.netloc and ":" not in host:
-        raise CallbackUrlError("Square brackets in the callback URL must hold an IPv6 address.")
+        raise CallbackUrlError(_BRACKETS)
     host = _checked_host(host, allow_private)
     path = quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), safe="!$%&'()*+,/:;=?@[]~")
     return Target(scheme=parts.scheme, host=host, port=port or _DEFAULT_PORTS[parts.scheme], path=path)
@@ -141,8 +174,14 @@ def check_address(host: str, address: str, allow_private: AllowPrivate) -> None:
     # nor unspecified.
     if meant.is_global and not meant.is_multicast and not meant.is_reserved:
         return
-    what = f"The callback URL's host {host}" + ("" if host == address else f" leads to {address}, which")
-    raise CallbackUrlError(f"{what} is {_kind(meant)}; {_remedy(allow_private)}.")
+    kind, remedy = _kind(meant), _remedy(allow_private)
+    to_zh, to_en = ("", "") if host == address else (f"指向 {address}，它", f" leads to {address}, which")
+    raise CallbackUrlError(
+        LocalizedText(
+            f"回调地址的主机 {host} {to_zh}是{kind.zh}；{remedy.zh}",
+            f"The callback URL's host {host}{to_en} is {kind.en}; {remedy.en}.",
+        )
+    )
 
 
 def _checked_host(host: str, allow_private: AllowPrivate) -> str:
@@ -151,7 +190,7 @@ def _checked_host(host: str, allow_private: AllowPrivate) -> str:
     except ValueError:
         return _checked_name(host, allow_private)
     if "%" in host:
-        raise CallbackUrlError("The address in the callback URL must not name a network interface (%).")
+        raise CallbackUrlError(_INTERFACE)
     check_address(str(address), str(address), allow_private)
     return str(address)
 
@@ -163,14 +202,18 @@ def _checked_name(host: str, allow_private: AllowPrivate) -> str:
     except UnicodeError:
         name = ""
     if len(name) > 253 or not _NAME.fullmatch(name):
-        raise CallbackUrlError("The callback URL must name a host: a domain name or an IP address.")
+        raise CallbackUrlError(_HOST)
     if _NUMERIC_END.fullmatch(name):
         # 0x7f000001, 2130706433, 0177.0.0.1, 127.1: resolvers read them as addresses, people and checks do not.
-        raise CallbackUrlError(
-            "An IPv4 address in the callback URL must be written as four decimal numbers, as in 192.0.2.7."
-        )
+        raise CallbackUrlError(_IPV4)
     if allow_private is False and (name == "localhost" or name.endswith(".localhost")):
-        raise CallbackUrlError(f"The callback URL's host {name} is this machine; {_remedy(allow_private)}.")
+        remedy = _remedy(allow_private)
+        raise CallbackUrlError(
+            LocalizedText(
+                f"回调地址的主机 {name} 就是本机；{remedy.zh}",
+                f"The callback URL's host {name} is this machine; {remedy.en}.",
+            )
+        )
     return name
 
 
@@ -186,19 +229,22 @@ def _unwrapped(address: Address) -> Address:
     return address
 
 
-def _kind(address: Address) -> str:
+def _kind(address: Address) -> LocalizedText:
     if address.is_loopback:
-        return "a loopback address"
+        return LocalizedText("环回地址", "a loopback address")
     if address.is_link_local:
-        return "a link-local address"
+        return LocalizedText("链路本地地址", "a link-local address")
     if address.is_multicast:
-        return "a multicast address"
+        return LocalizedText("组播地址", "a multicast address")
     if address.is_unspecified:
-        return "the unspecified address"
-    return "a private or reserved address"
+        return LocalizedText("未指定地址", "the unspecified address")
+    return LocalizedText("内网或保留地址", "a private or reserved address")
 
 
-def _remedy(allow_private: AllowPrivate) -> str:
+def _remedy(allow_private: AllowPrivate) -> LocalizedText:
     if allow_private is False:
-        return "use a public one, or allow private networks for this channel (--allow-private)"
-    return "it is outside the networks that this channel allows"
+        return LocalizedText(
+            "请使用公网地址，或为该渠道允许内网（--allow-private）",
+            "use a public one, or allow private networks for this channel (--allow-private)",
+        )
+    return LocalizedText("它不在该渠道允许的网段内", "it is outside the networks that this channel allows")

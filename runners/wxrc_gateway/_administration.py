@@ -74,6 +74,11 @@ class Administration:
         )  # fmt: skip
         await self._reached(position)
 
+    async def remove_bot(self, botcode: str, *, by: str = APPLICATION) -> None:
+        """Remove a bot for ever: its account is signed out, its queued messages are not sent (see `admin.remove_bot`)."""
+        self._life.check()
+        await self._reached(await admin.remove_bot(self.store, botcode, at=self.clock(), by=by))
+
     # -- channels ---------------------------------------------------------------------------------------------------------------
 
     async def add_channel(

@@ -20,6 +20,7 @@ from wxrc_core.channel import Alter, CallbackDisabled, stream_name
 from wxrc_core.delivery import DeliveryDue
 from wxrc_core.effects import Decide, Moment, Post, Wait
 from wxrc_core.errors import Unavailable
+from wxrc_core.localized import LocalizedText
 from wxrc_gateway._clock import mono
 from wxrc_gateway._runtime import Runtime
 from wxrc_gateway._signal import Signal
@@ -237,7 +238,9 @@ class Callbacks:
         if body is None:
             recorded = await runtime.store.at(post.position)
             if recorded is None or not isinstance(recorded.event, DeliveryDue):
-                raise Unavailable("the log cannot be read where the callback stands")
+                raise Unavailable(
+                    LocalizedText("日志中这条回调无法读取", "the log cannot be read where the callback stands")
+                )
             body = recorded.event.body
         return CallbackRequest(
             url=channel.settings.callback_url,

@@ -213,12 +213,14 @@ class BotClient:
 
     async def _ask_to_leave(self, puppet: Puppet, leaving: Bot) -> bool:
         """Have a running client sign out or be released; return whether it did."""
-        if leaving.pending_exit == "logout" and leaving.wxid and not leaving.link:
+        where = leaving.where
+        reached = where.link if isinstance(where, bot.RemovedState) else leaving.link
+        if leaving.pending_exit != "stop" and leaving.wxid and not reached:
             return False  # still coming up, perhaps with a stored session: it has nobody to sign out yet
         self._runtime.begin()
         try:
             with anyio.fail_after(LEAVE_LIMIT_S):
-                await (puppet.sign_out() if leaving.pending_exit == "logout" else puppet.release())
+                await (puppet.release() if leaving.pending_exit == "stop" else puppet.sign_out())
             return True
         except Exception as error:
             log.warning(
@@ -229,17 +231,27 @@ class BotClient:
             self._runtime.end()
 
     async def _leave(self, leaving: Bot, *, signed_out: bool) -> None:
-        """Finish a logout or a stop: no client runs any more."""
+        """Finish a logout, a stop or a removal: no client runs any more."""
         runtime = self._runtime
         runtime.begin()
         try:
-            if leaving.pending_exit == "logout":
+            if leaving.pending_exit != "stop":
                 if not signed_out and leaving.wxid:
                     await self._sign_out_alone(leaving)
                 await self._session.clear()
-            await self._record(bot.FinishExit(at=runtime.clock(), operation=leaving.operation))
+            if leaving.pending_exit == "remove":
+                await self._forget_secrets()
+            finished = bot.FinishExit(at=runtime.clock(), operation=leaving.operation, exit=leaving.pending_exit)
+            await self._record(finished)
         finally:
             runtime.end()
+
+    async def _forget_secrets(self) -> None:
+        """Have the vault forget all that it has of a bot that was removed: the session, the options, digits."""
+        vault, own = self._runtime.vault, f"bot/{self._world.botcode}/"
+        for name in await retry_until_available(vault.names):
+            if name.startswith(own):
+                await retry_until_available(lambda name=name: vault.delete(name))  # type: ignore[misc]
 
     async def _sign_out_alone(self, leaving: Bot) -> None:
         """Sign the account out where no client runs (released, or gone with its process): one is run for just that.

@@ -13,6 +13,7 @@ import anyio
 from attrs import frozen
 
 from wxrc_core.errors import Unavailable
+from wxrc_core.localized import LocalizedText
 from wxrc_gateway.retry import error_location
 from wxrc_store.port import Store
 
@@ -24,18 +25,30 @@ PROBE_LIMIT_S = 0.9
 Phase: TypeAlias = Literal["new", "starting", "up", "draining", "left"]
 Status: TypeAlias = Literal["ok", "starting", "draining", "stopped", "failing"]
 
-UNAVAILABLE: dict[Phase, str] = {
-    "new": "the gateway is not running; enter it first, with `async with gateway: ...`",
-    "starting": "the gateway is starting; try again shortly",
-    "up": "",
-    "draining": "the gateway is shutting down; try again shortly",
-    "left": "the gateway was left and runs no more; make a new one and enter it",
+UNAVAILABLE: dict[Phase, LocalizedText | None] = {
+    "new": LocalizedText(
+        "网关没有运行；请先进入：async with gateway: ...",
+        "the gateway is not running; enter it first, with `async with gateway: ...`",
+    ),
+    "starting": LocalizedText("网关正在启动，请稍后重试", "the gateway is starting; try again shortly"),
+    "up": None,
+    "draining": LocalizedText("网关正在停止，请稍后重试", "the gateway is shutting down; try again shortly"),
+    "left": LocalizedText(
+        "网关已退出，不再运行；请新建一个并进入", "the gateway was left and runs no more; make a new one and enter it"
+    ),
 }
-"""Why nothing can be accepted in each phase; empty = it can."""
+"""Why nothing can be accepted in each phase; None = it can."""
 
 _STATUS: dict[Phase, Status] = {
     "new": "stopped", "starting": "starting", "up": "ok", "draining": "draining", "left": "stopped",
 }  # fmt: skip
+
+
+_ENTERED = LocalizedText(
+    "这个网关已经进入；一个 async with 就够，所有任务都可以使用它",
+    "this gateway is entered already; one `async with` is enough, and every task may use it",
+)
+_STOPPED = LocalizedText("网关没有运行", "the gateway is not running")
 
 
 class NotEntered(Unavailable):
@@ -84,7 +97,7 @@ class Lifecycle:
             NotEntered: It is running already.
         """
         if self.phase not in ("new", "left"):
-            raise NotEntered("this gateway is entered already; one `async with` is enough, and every task may use it")
+            raise NotEntered(_ENTERED)
         self.move("starting")
 
     def check(self) -> None:
@@ -95,13 +108,14 @@ class Lifecycle:
             Unavailable: It is coming up or going down.
         """
         if self.phase in ("new", "left"):
-            raise NotEntered(UNAVAILABLE[self.phase])
+            raise NotEntered(UNAVAILABLE[self.phase] or _STOPPED)
         if self.phase != "up":
-            raise Unavailable(UNAVAILABLE[self.phase])
+            raise Unavailable(UNAVAILABLE[self.phase] or _STOPPED)
 
     def health(self) -> Health:
         """Return the phase as a health."""
-        return Health(_STATUS[self.phase], UNAVAILABLE[self.phase], self.since)
+        reason = UNAVAILABLE[self.phase]
+        return Health(_STATUS[self.phase], reason.en if reason else "", self.since)
 
 
 class StoreWatch:

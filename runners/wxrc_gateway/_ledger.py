@@ -14,6 +14,7 @@ from wxrc_core import aggregate, message
 from wxrc_core.aggregate import Command
 from wxrc_core.effects import Decide, Wake
 from wxrc_core.errors import Unavailable
+from wxrc_core.localized import LocalizedText
 from wxrc_core.log import Event, Fence, Recorded
 from wxrc_core.message import Message, MessageState
 from wxrc_core.world import World
@@ -119,7 +120,12 @@ class Ledger:
         """Wait until the log is folded up to this position."""
         while self.world.position < position:
             if self.closed:
-                raise Unavailable("the gateway was left meanwhile; what was written stands in the log")
+                raise Unavailable(
+                    LocalizedText(
+                        "网关已退出；写入的内容都在日志中",
+                        "the gateway was left meanwhile; what was written stands in the log",
+                    )
+                )
             await self._progress.wait()
 
     def close(self) -> None:

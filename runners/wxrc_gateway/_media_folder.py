@@ -6,7 +6,7 @@ from pathlib import Path
 
 import anyio.to_thread
 
-from wxrc_core.content import MAX_IMAGE_BYTES, is_source
+from wxrc_core.content import MAX_IMAGE_BYTES, TOO_LARGE, is_source
 from wxrc_core.errors import InvalidValue, WxrcError
 
 
@@ -53,7 +53,7 @@ def _read(folder: Path, name: str) -> bytes:
         if not stat.S_ISREG(found.st_mode):
             raise NoSuchFile
         if found.st_size > MAX_IMAGE_BYTES:
-            raise InvalidValue(f"the image is larger than {MAX_IMAGE_BYTES:,} bytes")
+            raise InvalidValue(TOO_LARGE)
         with os.fdopen(opened.pop(), "rb") as file:
             return file.read(MAX_IMAGE_BYTES + 1)
     except (OSError, ValueError):

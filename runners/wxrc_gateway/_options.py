@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from wxrc_core.errors import InvalidValue
+from wxrc_core.localized import LocalizedText
 from wxrc_core.message import Verdict
 
 
@@ -79,7 +80,11 @@ def checked(kind: type[Wanted], call: str, /, **values: object) -> Wanted:
     for name in values:
         if name not in known:
             names = ", ".join(known) or "none"
-            raise InvalidValue(f"{name!r:.80} of {call}: there is no such field; there are: {names}", f"{name:.80}")
+            text = LocalizedText(
+                "{call} 的 {name}：没有这个字段；有：{names}",
+                "{name} of {call}: there is no such field; there are: {names}",
+            )
+            raise InvalidValue(text.filled(name=f"{name!r:.80}", call=call, names=names), f"{name:.80}")
     try:
         found = msgspec.convert(values, kind)
         msgspec.json.encode(found)  # a lone surrogate is no text
@@ -87,50 +92,74 @@ def checked(kind: type[Wanted], call: str, /, **values: object) -> Wanted:
         what, _, where = str(error).partition(" - at `$.")
         missing = re.fullmatch(r"Object missing required field `(\w+)`", what)
         field = missing[1] if missing else where.rstrip("`")
+        said = _sentence(field.partition("[")[0], what)
         raise InvalidValue(
-            f"{field or 'a value'} of {call} {_sentence(field.partition('[')[0], what)}", field
+            LocalizedText(f"{call} 的 {field or '值'} {said.zh}", f"{field or 'a value'} of {call} {said.en}"), field
         ) from None
     except UnicodeEncodeError:
         field = next(name for name, value in values.items() if not _is_text(value))
         raise InvalidValue(
-            f"{field} of {call} must be proper text, without bytes that are no characters", field
+            LocalizedText(
+                f"{call} 的 {field} 应为有效文本，不含无法表示为字符的字节",
+                f"{field} of {call} must be proper text, without bytes that are no characters",
+            ),
+            field,
         ) from None
     for name, value in values.items():
         if "\0" in _text_of(value):
-            raise InvalidValue(f"{name} of {call} must not have a NUL in it", name)
+            raise InvalidValue(
+                LocalizedText(f"{call} 的 {name} 不能含 NUL", f"{name} of {call} must not have a NUL in it"), name
+            )
     return found
 
 
-_FORMS = {"public_url": "start with http:// or https://", "txcode": "consist of visible ASCII characters"}
+_FORMS = {
+    "public_url": LocalizedText("应以 http:// 或 https:// 开头", "must start with http:// or https://"),
+    "txcode": LocalizedText("应由可见 ASCII 字符组成", "must consist of visible ASCII characters"),
+}
 """What the patterns above mean."""
 
 _WORDS = {
-    "str": "a text",
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "True or False",
-    "array": "a sequence",
-    "null": "None",
+    "str": LocalizedText("文本", "a text"),
+    "int": LocalizedText("整数", "a whole number"),
+    "float": LocalizedText("数字", "a number"),
+    "bool": LocalizedText("True 或 False", "True or False"),
+    "array": LocalizedText("序列", "a sequence"),
+    "null": LocalizedText("None", "None"),
 }
-_BOUNDS = {">": "more than", ">=": "at least", "<": "less than", "<=": "at most"}
+_BOUNDS = {
+    ">": LocalizedText("大于", "more than"),
+    ">=": LocalizedText("至少", "at least"),
+    "<": LocalizedText("小于", "less than"),
+    "<=": LocalizedText("最多", "at most"),
+}
 
 
-def _sentence(field: str, said: str) -> str:
+def _word(kind: str) -> LocalizedText:
+    return _WORDS.get(kind, LocalizedText(kind, kind))
+
+
+def _sentence(field: str, said: str) -> LocalizedText:
     """Return what would be right, in words, from what msgspec says of a field."""
     if "matching regex" in said:
-        return f"must {_FORMS[field]}"
+        return _FORMS[field]
     if length := re.fullmatch(r"Expected `\w+` of length (>=|<=) (\d+)", said):
-        return (
-            "must not be empty" if length[2] == "1" else f"must have {_BOUNDS[length[1]]} {int(length[2]):,} characters"
-        )
+        if length[2] == "1":
+            return LocalizedText("不能为空", "must not be empty")
+        bound_of, count = _BOUNDS[length[1]], f"{int(length[2]):,}"
+        return LocalizedText(f"应有{bound_of.zh} {count} 个字符", f"must have {bound_of.en} {count} characters")
     if bound := re.fullmatch(r"Expected `\w+` (>=?|<=?) ([\d.]+)", said):
-        return f"must be {_BOUNDS[bound[1]]} {float(bound[2]):g}"
+        bound_of, limit = _BOUNDS[bound[1]], f"{float(bound[2]):g}"
+        return LocalizedText(f"应{bound_of.zh} {limit}", f"must be {bound_of.en} {limit}")
     if said.startswith("Object missing"):
-        return "is missing"
+        return LocalizedText("缺少", "is missing")
     if kind := re.fullmatch(r"Expected `([^`]+)`, got `([^`]+)`", said):
-        wanted = " or ".join(_WORDS.get(each, each) for each in kind[1].split(" | "))
-        return f"must be {wanted}, not {_WORDS.get(kind[2], kind[2])}"
-    return f"cannot be used: {said[:1].lower()}{said[1:]}"
+        wanted, found = [_word(each) for each in kind[1].split(" | ")], _word(kind[2])
+        return LocalizedText(
+            f"应为{'或'.join(each.zh for each in wanted)}，而不是{found.zh}",
+            f"must be {' or '.join(each.en for each in wanted)}, not {found.en}",
+        )
+    return LocalizedText(f"不能使用：{said}", f"cannot be used: {said[:1].lower()}{said[1:]}")
 
 
 def _text_of(value: object) -> str:

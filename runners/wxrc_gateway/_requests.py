@@ -11,11 +11,14 @@ from wxrc_core import delivery, message, operation
 from wxrc_core.aggregate import fold
 from wxrc_core.delivery import Answer, DeliveryAnswered
 from wxrc_core.errors import Refusal, TxcodeReused
+from wxrc_core.localized import LocalizedText
 from wxrc_core.message import Message, MessageQueued
 from wxrc_core.operation import Operation, OperationAccepted, digits_name
 from wxrc_gateway._append import append
 from wxrc_gateway._runtime import Runtime
 from wxrc_http.port import MessageRecord
+
+NO_MESSAGE = LocalizedText("没有编号为 {msgid} 的消息", "there is no message with the number {msgid}")
 
 
 async def queue(runtime: Runtime, stream: str, queued: MessageQueued, wait_ms: int) -> tuple[int, Message]:
@@ -84,7 +87,7 @@ async def cancel(runtime: Runtime, msgid: int) -> MessageRecord:
     """Cancel a queued message (see `wxrc_http.port.Backend.cancel`)."""
     record = await message_at(runtime, msgid)
     if record is None:
-        raise Refusal(f"there is no message {msgid}")
+        raise Refusal(NO_MESSAGE.filled(msgid=msgid))
     stream = record.history[0].stream
     await append(runtime.store, stream, message.Cancel(at=runtime.clock()))
     cancelled = await message_in(runtime, stream)

@@ -43,7 +43,10 @@ class Secrets:
             found = await self._vault.get(name)
             if found is None:
                 raise Unavailable(
-                    "a channel's secret is missing in the vault; restore the vault that belongs to this log"
+                    LocalizedText(
+                        "保险库中缺少一个渠道的密钥；请恢复属于这份日志的保险库",
+                        "a channel's secret is missing in the vault; restore the vault that belongs to this log",
+                    )
                 )
             known = self._known[name] = found.decode()
         return known

@@ -1,4 +1,4 @@
-"""Bots: made (see `admin`)."""
+"""Bots: made, removed (see `admin`)."""
 
 import random
 from collections.abc import Callable, Mapping
@@ -8,17 +8,19 @@ import msgspec
 from attrs import frozen
 
 from wxrc_core import bot
-from wxrc_core.errors import AlreadyTaken, InvalidValue
+from wxrc_core.bot import Bot
+from wxrc_core.errors import InvalidValue, NotFound, Refusal
 from wxrc_core.localized import LocalizedText
 from wxrc_core.puppet import Capabilities
-from wxrc_gateway._append import append
-from wxrc_gateway.admin_channel import SYSTEM_CHANCE, token_hex
-from wxrc_gateway.admin_values import check_name
+from wxrc_gateway._append import append, read_state
+from wxrc_gateway.admin_values import SYSTEM_CHANCE, check_name, token_hex
 from wxrc_puppet.port import PuppetError, PuppetFactory
 from wxrc_store.port import Store, Vault
 
-_TAKEN = LocalizedText(
-    "机器人 '{botcode}' 已经存在；请换一个 botcode", "bot '{botcode}' is there already; choose another botcode"
+_NO_BOT = LocalizedText("没有机器人 '{botcode}'；请先添加", "there is no bot '{botcode}'; add it first")
+_BOT_REMOVED = LocalizedText(
+    "机器人 '{botcode}' 已被移除，不能再使用；请用另一个 botcode 添加",
+    "bot '{botcode}' was removed and cannot be used; add one with another botcode",
 )
 
 
@@ -81,12 +83,12 @@ async def add_bot(
     """
     check_name("botcode", botcode)
     stream = bot.stream_name(botcode)
-    if await store.read(stream):
-        raise AlreadyTaken(_TAKEN.filled(botcode=botcode))
+    found, _ = await read_state(store, stream)
+    bot.check_free(found if isinstance(found, Bot) else None, botcode)
     try:
         can = kind.prepare(botcode, options or {}) if kind.prepare else kind.capabilities
     except (ValueError, PuppetError) as error:
-        raise InvalidValue(str(error), "options") from error
+        raise InvalidValue(LocalizedText(f"选项不能使用：{error}", str(error)), "options") from error
     # Of two that make the same bot at once, the log lets one through, with its own options.
     options_id = token_hex(chance, 4)
     await vault.put(options_name(botcode, options_id), msgspec.json.encode(dict(options or {})))
@@ -100,3 +102,37 @@ async def add_bot(
         by=by,
     )
     return (await append(store, stream, bot.Add(added))).last
+
+
+async def known_bot(store: Store, botcode: str) -> Bot:
+    """Return a bot as the log has it now.
+
+    Raises:
+        InvalidValue: The name cannot be one.
+        Refusal: There is no such bot, or it was removed.
+        StoreError: The store is unavailable.
+    """
+    check_name("botcode", botcode)
+    found, _ = await read_state(store, bot.stream_name(botcode))
+    if not isinstance(found, Bot):
+        raise NotFound(_NO_BOT.filled(botcode=botcode))
+    if found.removed:
+        raise Refusal(_BOT_REMOVED.filled(botcode=botcode))
+    return found
+
+
+async def remove_bot(store: Store, botcode: str, *, at: int, by: str = "") -> int:
+    """Remove a bot for ever; return the position of the event, or 0 where it was removed before.
+
+    Requests for it are refused from now on, and what waits for it ends as not sent. Its owner signs its account out, deletes its session
+    and options, tells the channels that could use it, and ends their grants. Its name is not used again.
+
+    Raises:
+        NotFound: There is no such bot.
+        StoreError: The store is unavailable.
+    """
+    check_name("botcode", botcode)
+    stream = bot.stream_name(botcode)
+    if not await store.read(stream):
+        raise NotFound(_NO_BOT.filled(botcode=botcode))
+    return (await append(store, stream, bot.Remove(at=at, by=by))).last

@@ -5,19 +5,20 @@ vault that nothing names.
 """
 
 import random
-import secrets
 from typing import Annotated, Any, TypedDict, Unpack
 
 from attrs import frozen
 from msgspec import Meta
 
-from wxrc_core import bot, channel
+from wxrc_core import channel
 from wxrc_core.channel import Change, Channel, ChannelAdded
 from wxrc_core.errors import AlreadyTaken, NotFound, Refusal
 from wxrc_core.localized import LocalizedText
 from wxrc_gateway._append import Written, append, read_state
 from wxrc_gateway._options import checked
+from wxrc_gateway.admin_bot import known_bot
 from wxrc_gateway.admin_values import (
+    SYSTEM_CHANCE,
     ChannelSettings,
     GrantTerms,
     check_key,
@@ -25,12 +26,10 @@ from wxrc_gateway.admin_values import (
     check_settings,
     check_terms,
     check_webhook_secret,
+    token_hex,
 )
 from wxrc_store.port import Store, Vault
 from wxrc_webhook import new_webhook_secret
-
-SYSTEM_CHANCE: random.Random = secrets.SystemRandom()
-"""The operating system's randomness, fit for secrets. Simulations pass a seeded source instead."""
 
 
 class _Reason(TypedDict):
@@ -38,7 +37,6 @@ class _Reason(TypedDict):
 
 
 _NO_CHANNEL = LocalizedText("没有渠道 '{chid}'；请先添加", "there is no channel '{chid}'; add it first")
-_NO_BOT = LocalizedText("没有机器人 '{botcode}'；请先添加", "there is no bot '{botcode}'; add it first")
 _NO_ID = LocalizedText(
     "渠道 '{chid}' 没有 {field} '{found}'；有效的有：{ids}",
     "channel '{chid}' has no {field} '{found}'; valid now: {ids}",
@@ -79,11 +77,6 @@ class NewSecret:
 
     def __repr__(self) -> str:
         return f"NewSecret(id={self.id!r}, valid={self.valid!r})"
-
-
-def token_hex(chance: random.Random, count: int) -> str:
-    """Return so many random bytes as hexadecimal digits."""
-    return chance.randbytes(count).hex()
 
 
 async def add_channel(
@@ -188,14 +181,12 @@ async def grant_bot(
 
     Raises:
         InvalidValue: A term cannot be used; the sentence says which and why.
-        Refusal: There is no such channel or bot.
+        Refusal: There is no such channel or bot, or it was removed.
         StoreError: The store is unavailable.
     """
-    check_name("botcode", botcode)
     given = checked(GrantTerms, "grant_bot", **terms)
     check_terms(given)
-    if not await store.read(bot.stream_name(botcode)):
-        raise NotFound(_NO_BOT.filled(botcode=botcode))
+    await known_bot(store, botcode)
     await known_channel(store, chid)
     return (await alter(store, chid, channel.BotGranted(at=at, botcode=botcode, by=by, **given))).last
 

@@ -14,8 +14,7 @@ from wxrc_core.token import Role, Token
 from wxrc_core.view import View
 from wxrc_gateway._append import append
 from wxrc_gateway._options import checked
-from wxrc_gateway.admin_channel import SYSTEM_CHANCE
-from wxrc_gateway.admin_values import check_name
+from wxrc_gateway.admin_values import SYSTEM_CHANCE, check_name
 from wxrc_store.port import Store
 
 PREFIX = "wxrc_"

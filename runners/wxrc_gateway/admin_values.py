@@ -1,7 +1,9 @@
 """What may be said about a channel, a grant, a secret: declared once, for the command line, the admin API and embedding programs alike."""
 
 import ipaddress
+import random
 import re
+import secrets
 from collections.abc import Mapping
 from typing import Annotated, Any, TypedDict
 from zoneinfo import ZoneInfo
@@ -16,6 +18,15 @@ from wxrc_core.localized import LocalizedText
 from wxrc_gateway._options import checked as checked
 from wxrc_http import INTERFACES
 from wxrc_webhook import CallbackUrlError, WebhookSecretError, check_url, networks, secret_bytes
+
+SYSTEM_CHANCE: random.Random = secrets.SystemRandom()
+"""The operating system's randomness, fit for secrets. Simulations pass a seeded source instead."""
+
+
+def token_hex(chance: random.Random, count: int) -> str:
+    """Return so many random bytes as hexadecimal digits."""
+    return chance.randbytes(count).hex()
+
 
 Networks = Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=64)], ...], Meta(max_length=100)]
 Name = Annotated[str, Meta(max_length=256)]
@@ -46,6 +57,7 @@ class GrantTerms(TypedDict, total=False):
     inbound: Inbound
     interfaces: Annotated[tuple[str, ...], Meta(max_length=100)]
     least_evidence: Evidence
+    pace: Annotated[int, Meta(ge=0, le=60)]
 
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
@@ -82,7 +94,7 @@ def check_settings(settings: Mapping[str, Any]) -> None:
                 settings["callback_url"], settings["allow_private"] or networks(settings["private_networks"]) or False
             )
         except CallbackUrlError as error:
-            raise InvalidValue(str(error), "callback_url") from error
+            raise InvalidValue(error.localized, "callback_url") from error
     _check_timezone(settings["timezone"])
     if settings["rsa_public_key"]:
         _check_rsa_key(settings["rsa_public_key"])

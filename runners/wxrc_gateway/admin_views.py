@@ -28,6 +28,7 @@ class GrantView(Struct, frozen=True, kw_only=True):
     inbound: str
     interfaces: tuple[str, ...]
     least_evidence: str
+    pace: int
 
 
 class ChannelView(Struct, frozen=True, kw_only=True):
@@ -102,8 +103,8 @@ _OWN = (
 )
 
 
-def channel_view(channel: Channel) -> ChannelView:
-    """Return what is shown of a channel."""
+def channel_view(view: View, channel: Channel) -> ChannelView:
+    """Return what is shown of a channel. Grants for bots that were removed are in force no more."""
     settings, suspended = channel.settings, channel.suspended
     return ChannelView(
         state="removed" if channel.removed else "suspended" if suspended else "active",
@@ -114,7 +115,7 @@ def channel_view(channel: Channel) -> ChannelView:
         added_by=settings.by,
         key_ids=channel.key_ids,
         webhook_secret_ids=channel.webhook_secret_ids,
-        grants=tuple(map(grant_view, channel.grants.values())),
+        grants=tuple(grant_view(each) for code, each in channel.grants.items() if not view.bot_removed(code)),
         **{name: getattr(settings, name) for name in ChannelView.__struct_fields__ if name not in _OWN},
     )
 
@@ -151,7 +152,7 @@ def token_view(token: Token) -> TokenView:
 
 def all_channels(view: View) -> list[ChannelView]:
     """Return every channel, in the order in which they were added, without those that were removed."""
-    return [channel_view(known.state) for known in view.channels.values() if not known.state.removed]
+    return [channel_view(view, known.state) for known in view.channels.values() if not known.state.removed]
 
 
 def one_channel(view: View, chid: str) -> ChannelView:
@@ -161,19 +162,35 @@ def one_channel(view: View, chid: str) -> ChannelView:
         raise NotFound(
             _missing("渠道", "channel", chid, [name for name, each in view.channels.items() if not each.state.removed])
         )
-    return channel_view(known.state)
+    return channel_view(view, known.state)
 
 
 def all_bots(view: View) -> list[BotView]:
-    """Return every bot, in the order in which they were added."""
-    return [_bot(view, botcode) for botcode in view.bots]
+    """Return every bot, in the order in which they were added, without those that were removed."""
+    return [_bot(view, botcode) for botcode in _there(view)]
 
 
 def one_bot(view: View, botcode: str) -> BotView:
-    """Return a bot. Raises NotFound."""
-    if botcode not in view.bots:
-        raise NotFound(_missing("机器人", "bot", botcode, view.bots))
+    """Return a bot, also one that was removed. Raises NotFound."""
+    known_bot(view, botcode)
     return _bot(view, botcode)
+
+
+def known_bot(view: View, botcode: str) -> Bot:
+    """Return the state of a bot, also of one that was removed. Raises NotFound."""
+    known = view.bots.get(botcode)
+    if known is None:
+        raise NotFound(_missing("机器人", "bot", botcode, _there(view)))
+    return known.state
+
+
+def usable_bot(view: View, botcode: str) -> Bot:
+    """Return the state of a bot that is there. Raises NotFound, also where it was removed."""
+    found = known_bot(view, botcode)
+    if found.removed:
+        gone = LocalizedText("机器人 '{botcode}' 已被移除", "bot '{botcode}' was removed")
+        raise NotFound(gone.filled(botcode=botcode))
+    return found
 
 
 def all_tokens(view: View) -> list[TokenView]:
@@ -181,8 +198,14 @@ def all_tokens(view: View) -> list[TokenView]:
     return [token_view(known.state) for known in view.tokens.values() if not known.state.removed]
 
 
+def _there(view: View) -> list[str]:
+    return [botcode for botcode, known in view.bots.items() if not known.state.removed]
+
+
 def _bot(view: View, botcode: str) -> BotView:
-    return bot_view(view.bots[botcode].state, tuple(chid for chid, _ in view.grants(botcode)))
+    return bot_view(
+        view.bots[botcode].state, () if view.bot_removed(botcode) else tuple(chid for chid, _ in view.grants(botcode))
+    )
 
 
 def _missing(zh: str, en: str, name: str, there: Iterable[str]) -> LocalizedText:

@@ -3,6 +3,7 @@
 from wxrc_core import message
 from wxrc_core.errors import Refusal
 from wxrc_gateway._options import ResolveArguments, checked
+from wxrc_gateway._requests import NO_MESSAGE
 from wxrc_gateway.gateway import Gateway
 from wxrc_http.port import MessageRecord
 
@@ -26,7 +27,7 @@ async def resolve(gateway: Gateway, msgid: int, verdict: message.Verdict, *, by:
     arguments = checked(ResolveArguments, "resolve", msgid=msgid, verdict=verdict, by=by)
     record = await gateway.message(msgid)
     if record is None:
-        raise Refusal(f"there is no message with the number {msgid}")
+        raise Refusal(NO_MESSAGE.filled(msgid=msgid))
     stream = record.history[0].stream
     await gateway.execute(stream, message.Resolve(at=gateway.clock(), verdict=arguments.verdict, by=by))
     found = await gateway.message_in(stream)

@@ -16,7 +16,7 @@ from wxrc_core.aggregate import Command
 from wxrc_core.boundary import checked_clock
 from wxrc_core.content import Image, check_image
 from wxrc_core.effects import Wake
-from wxrc_core.errors import Refusal
+from wxrc_core.localized import LocalizedText
 from wxrc_core.log import Event, Recorded
 from wxrc_core.puppet import Capabilities
 from wxrc_core.view import View
@@ -34,6 +34,7 @@ from wxrc_gateway._runtime import Runtime
 from wxrc_gateway._secrets import Secrets, refuse_weak_secrets
 from wxrc_gateway._snapshots import WORTHWHILE, Snapshots
 from wxrc_gateway.admin import SYSTEM_CHANCE, PuppetKind, token_hex
+from wxrc_gateway.admin_views import usable_bot
 from wxrc_gateway.callbacks import CallbackDesk
 from wxrc_gateway.message_calls import MessageCalls
 from wxrc_http.port import MessageRecord
@@ -41,6 +42,8 @@ from wxrc_store.media import MemoryMedia
 from wxrc_store.memory import MemoryVault
 from wxrc_store.port import Media, Store, Vault
 from wxrc_webhook import FileFetcher, WebhookSender
+
+_UNREADABLE = LocalizedText("日志暂时无法读取，请稍后重试", "the log cannot be read just now; try again shortly")
 
 
 class Gateway(MessageCalls, Administration):
@@ -206,7 +209,7 @@ class Gateway(MessageCalls, Administration):
     @property
     def _runtime(self) -> Runtime:
         if self._inside is None:
-            raise NotEntered(UNAVAILABLE["new" if self._life.phase == "left" else self._life.phase])
+            raise NotEntered(UNAVAILABLE["new" if self._life.phase == "left" else self._life.phase] or "")
         return self._inside
 
     @property
@@ -282,16 +285,13 @@ class Gateway(MessageCalls, Administration):
 
     def _existing(self, botcode: str) -> None:
         self._life.check()
-        if botcode not in self.view.bots:
-            raise Refusal(f"there is no bot '{botcode}'; there are: {', '.join(self.view.bots) or 'none'}")
+        usable_bot(self.view, botcode)
 
     # -- what the request side asks for (wxrc_http.port.Backend) ----------------------------------------------------------------
 
-    def unavailable(self) -> str:
-        """Return why nothing can be accepted now, in a sentence; empty = all is well."""
-        return UNAVAILABLE[self._life.phase] or (
-            "the log cannot be read just now; try again shortly" if self._runtime.ledger.read_error else ""
-        )
+    def unavailable(self) -> LocalizedText | None:
+        """Return why nothing can be accepted now, in a sentence; None = all is well."""
+        return UNAVAILABLE[self._life.phase] or (_UNREADABLE if self._runtime.ledger.read_error else None)
 
     def health(self) -> Health:
         """Return whether it can do its work, and if not, why and since when: as of 2 s ago at most, with or without traffic."""
@@ -308,9 +308,9 @@ class Gateway(MessageCalls, Administration):
         return await self._runtime.secrets.keys(found.state) if found else ()
 
     def bot(self, botcode: str) -> bot.Bot | None:
-        """Return a bot, or None."""
+        """Return a bot, or None; one that was removed is none."""
         found = self.view.bots.get(botcode)
-        return found.state if found else None
+        return found.state if found and not found.state.removed else None
 
     def capabilities(self, botcode: str) -> Capabilities:
         """Return what the bot's puppet can do: nothing, where this gateway does not know its kind."""
@@ -349,10 +349,10 @@ class Gateway(MessageCalls, Administration):
         shape = check_image(data)
         return Image(source="", digest=await self.media.put(data), media_type=shape.media_type, size=len(data))
 
-    def allowance(self, botcode: str) -> tuple[int | None, int]:
+    def allowance(self, botcode: str, chid: str = "") -> tuple[int | None, int]:
         """Return how many sends the bot's pace leaves within a minute, and when the next may go (see `wxrc_http.port.Backend`)."""
         found, now = self.view.bots.get(botcode), self.clock()
-        return self.world.bot_world(botcode).queue.allowance(found.state, now) if found else (0, now)
+        return self.world.bot_world(botcode).queue.allowance(found.state, now, chid) if found else (0, now)
 
     async def message(self, msgid: int) -> MessageRecord | None:
         """Return the message with this number, or None."""

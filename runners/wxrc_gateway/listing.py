@@ -10,9 +10,9 @@ from typing import Annotated, Literal, TypeAlias
 from msgspec import Meta, Struct
 
 from wxrc_core import message
-from wxrc_core.errors import Refusal
 from wxrc_core.log import Recorded
-from wxrc_core.message import MessageQueued, MessageState
+from wxrc_core.message import OPERATOR, MessageQueued, MessageState
+from wxrc_gateway.admin_views import known_bot, one_channel
 from wxrc_gateway.gateway import Gateway
 from wxrc_gateway.moments import moment
 from wxrc_http.port import MessageRecord
@@ -127,13 +127,13 @@ async def messages(gateway: Gateway, wanted: Wanted) -> Listing:
     """Return messages, the newest first.
 
     Raises:
-        Refusal: There is no such bot or channel.
+        NotFound: There is no such bot or channel.
         StoreError: The log cannot be read.
     """
-    if wanted.botcode and wanted.botcode not in gateway.view.bots:
-        raise Refusal(f"there is no bot '{wanted.botcode}'; there are: {', '.join(gateway.view.bots) or 'none'}")
-    if wanted.chid not in ("", "-") and wanted.chid not in gateway.view.channels:
-        raise Refusal(f"there is no channel '{wanted.chid}'; there are: {', '.join(gateway.view.channels) or 'none'}")
+    if wanted.botcode:
+        known_bot(gateway.view, wanted.botcode)
+    if wanted.chid not in ("", OPERATOR):
+        one_channel(gateway.view, wanted.chid)
     if wanted.state in KNOWN:
         return await _known(gateway, wanted)
     return await _read_back(gateway, wanted)

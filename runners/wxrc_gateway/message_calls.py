@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 from wxrc_core import message, operation
 from wxrc_core.content import Card, ContentKind, Image, is_source
 from wxrc_core.errors import Refusal
+from wxrc_core.localized import LocalizedText
 from wxrc_core.puppet import Capabilities
 from wxrc_gateway import _requests
 from wxrc_gateway._health import Lifecycle
@@ -22,6 +23,24 @@ INTERFACES: dict[ContentKind, tuple[str, str]] = {
     "image": ("roomSendImg", "userSendImg"),
 }
 """The interface that stands for sending each kind of content, to a room and to a person: it shows in the log."""
+
+
+_UNSUPPORTED = LocalizedText(
+    "机器人 '{botcode}' 做不到（unsupported: {lacking}）", "bot '{botcode}' cannot do that (unsupported: {lacking})"
+)
+_NO_MENTION = LocalizedText(
+    "只有在群里才能@人；请去掉 `mention`", "only in a room can anybody be mentioned; leave `mention` out"
+)
+_NO_CARD = LocalizedText("`card` 应为 wxrc_core.content.Card", "`card` must be a wxrc_core.content.Card")
+_NO_APP = LocalizedText("卡片需要 `appid` 或 `username`", "a card needs `appid` or `username`")
+_NO_SOURCE = LocalizedText(
+    "`image` 应为字节、http(s) 网址，或媒体文件夹中的文件名（不含 `..`）",
+    "`image` must be bytes, an http(s) URL, or a name inside the media folder without `..`",
+)
+_NO_TARGET = LocalizedText(
+    "请用 `room` 或 `room_id` 指明群，或用 `user` 或 `user_id` 指明联系人，四者之一",
+    "name a room by `room` or `room_id`, or a person by `user` or `user_id`: one of the four",
+)
 
 
 class _Needs(Protocol):
@@ -91,7 +110,7 @@ class MessageCalls:
             TextArguments, "send_text", botcode=botcode, text=text, mention=tuple(mention), **where._asdict(), **options
         )
         if mention and not (room or room_id):
-            raise Refusal("only in a room can anybody be mentioned; leave `mention` out")
+            raise Refusal(_NO_MENTION)
         content = {"text": text, "mention_names": tuple(mention)}
         return await _send(self, "text", botcode, where, content, options)
 
@@ -110,10 +129,10 @@ class MessageCalls:
     ) -> MessageRecord:
         """Send a mini-program card to a room or a person, once; the options are described at `MessageCalls`."""
         if not isinstance(card, Card):
-            raise Refusal("`card` must be a wxrc_core.content.Card")
+            raise Refusal(_NO_CARD)
         checked(CardArguments, "send_app", **{name: getattr(card, name) for name in CardArguments.__struct_fields__})
         if not (card.appid or card.username):
-            raise Refusal("a card needs `appid` or `username`")
+            raise Refusal(_NO_APP)
         options = {"txcode": txcode, "expires_at": expires_at, "wait_s": wait_s}
         return await _send(self, "app", botcode, _Where(room, room_id, user, user_id), {"card": card}, options)
 
@@ -147,7 +166,7 @@ class MessageCalls:
         where.check()
         _check_able(self, botcode, "image", to_person=not (room or room_id))
         if isinstance(image, str) and not is_source(image):
-            raise Refusal("`image` must be bytes, an http(s) URL, or a name inside the media folder without `..`")
+            raise Refusal(_NO_SOURCE)
         content = {"image": Image(source=image) if isinstance(image, str) else await self.store_image(image)}
         options = {"txcode": txcode, "expires_at": expires_at, "wait_s": wait_s}
         return await _send(self, "image", botcode, where, content, options)
@@ -199,14 +218,14 @@ class _Where(NamedTuple):
 
     def check(self) -> None:
         if sum(map(bool, self)) != 1:
-            raise Refusal("name a room by `room` or `room_id`, or a person by `user` or `user_id`: one of the four")
+            raise Refusal(_NO_TARGET)
 
 
 def _check_able(gateway: _Needs, botcode: str, kind: ContentKind, *, to_person: bool) -> None:
     gateway._existing(botcode)
     lacking = gateway.capabilities(botcode).lacking(kind, to_person=to_person) if gateway.knows_puppet(botcode) else ""
     if lacking:
-        raise Refusal(f"bot '{botcode}' cannot do that (unsupported: {lacking})")
+        raise Refusal(_UNSUPPORTED.filled(botcode=botcode, lacking=lacking))
 
 
 async def _send(

@@ -30,12 +30,13 @@ class BotOverview(Struct, frozen=True, kw_only=True):
     Attributes:
         botcode: Its name.
         puppet: The kind of its client.
-        state: `logout`, `awaiting_qr` or `login`.
+        state: `logout`, `awaiting_qr`, `login` or `removed`.
         reachable: Its client can be used; None = no service runs, so it cannot be, and nobody looks.
         since: Since when it is in this state.
         reason: Why, in a sentence; empty where there is nothing to say.
         action: What a person must do now.
-        leaving: A `logout` or `stop` that was asked for and is under way; empty = none.
+        leaving: A `logout` or `stop` that was asked for and is under way, or `remove`: it was removed and its account is still to be
+            signed out; empty = none.
         wxid: The account that is or was logged in; empty before the first login.
         name: Its nickname.
         rooms: How many rooms it knows.
@@ -158,7 +159,7 @@ async def overview(gateway: Gateway, *, served: bool) -> Overview:
                     state="removed" if found.state.removed else "suspended" if found.state.suspended else "active",
                     since=moment_or_none(found.state.suspended.at if found.state.suspended else None),
                     reason=found.state.suspended.reason if found.state.suspended else "",
-                    bots=tuple(found.state.grants),
+                    bots=tuple(code for code in found.state.grants if not gateway.view.bot_removed(code)),
                     callbacks=_callbacks(gateway, chid, [each for each in due if each.state.chid == chid]),
                 )
                 for chid, found in sorted(gateway.view.channels.items())
@@ -183,6 +184,8 @@ def bot_overview(gateway: Gateway, botcode: str, *, served: bool) -> BotOverview
     action: BotAction = bot.user_action(the_bot)  # type: ignore[assignment]  # the wire's word for it
     if the_bot.state is bot.BotState.LOGOUT:
         action = "relogin"
+    elif the_bot.removed:
+        action = "wait" if the_bot.pending_exit and not served else "none"
     elif not served or down:
         action = "wait"
     return BotOverview(

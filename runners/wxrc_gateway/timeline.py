@@ -17,9 +17,11 @@ from wxrc_core.bot import QrCodeIssued
 from wxrc_core.delivery import DeliveryAnswered, DeliveryDue
 from wxrc_core.errors import Refusal
 from wxrc_core.inbound import MessageReceived
+from wxrc_core.localized import LocalizedText
 from wxrc_core.log import Recorded, event_as
 from wxrc_core.message import ENDED, MessageQueued
 from wxrc_core.operation import OperationAccepted
+from wxrc_gateway._requests import NO_MESSAGE
 from wxrc_gateway.gateway import Gateway
 from wxrc_gateway.moments import moment
 from wxrc_store.port import Store
@@ -41,7 +43,7 @@ _HIDDEN = {"at", "digest", "image_url", "body", "options_id"}
 
 _STANDS = (
     *(bot.BotAdded, bot.LoginRequested, bot.LoggedIn, bot.LoginFailed, bot.LoggedOut, bot.LinkLost, bot.LinkRestored),
-    *(bot.ClientRestarted, bot.SignedOut, bot.Stopped),
+    *(bot.ClientRestarted, bot.SignedOut, bot.Stopped, bot.BotRemoved),
 )
 """The events that say where a bot stands: the last one before a message is where its timeline begins."""
 
@@ -107,9 +109,15 @@ async def timeline(gateway: Gateway, what: str, *, limit: int = 100) -> Timeline
     if kind != "bot" and name in gateway.view.channels:
         return await _of(gateway, "channel", name, channel.stream_name(name), limit)
     if what.isdecimal():
-        raise Refusal(f"there is no message with the number {what}")
+        raise Refusal(NO_MESSAGE.filled(msgid=what))
     known = [*gateway.view.bots, *(f"channel:{chid}" for chid in gateway.view.channels)]
-    raise Refusal(f"there is no bot or channel '{name}'; there are: {', '.join(known) or 'none'}")
+    listed = ", ".join(known)
+    raise Refusal(
+        LocalizedText(
+            f"没有机器人或渠道 '{name}'；现有：{listed or '无'}",
+            f"there is no bot or channel '{name}'; there are: {listed or 'none'}",
+        )
+    )
 
 
 async def _of_message(gateway: Gateway, history: Sequence[Recorded]) -> Timeline:

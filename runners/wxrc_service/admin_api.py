@@ -187,6 +187,12 @@ async def add_bot(call: AdminCall) -> object:
     return one_bot(call.gateway.view, call.body["botcode"])
 
 
+async def remove_bot(call: AdminCall) -> object:
+    """Remove a bot for ever."""
+    await call.gateway.remove_bot(call.path["botcode"], by=call.by)
+    return one_bot(call.gateway.view, call.path["botcode"])
+
+
 # -- tokens ---------------------------------------------------------------------------------------------------------------------
 
 
@@ -226,6 +232,7 @@ ROUTES = (
     AdminRoute("GET", "/bots", "viewer", list_bots),
     AdminRoute("POST", "/bots", "admin", add_bot, NewBot, 201),
     AdminRoute("GET", "/bots/{botcode}", "viewer", show_bot),
+    AdminRoute("POST", "/bots/{botcode}/remove", "admin", remove_bot),
     AdminRoute("GET", "/tokens", "admin", list_tokens),
     AdminRoute("POST", "/tokens", "admin", add_token, NewToken, 201),
     AdminRoute("POST", "/tokens/{name}/remove", "admin", remove_token),

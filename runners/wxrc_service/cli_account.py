@@ -136,6 +136,8 @@ class _TextSteps:
                 raise Refusal(
                     say("{bot} 未登录：{reason}", "{bot} is not logged in: {reason}", bot=botcode, reason=reason)
                 )
+            case bot.BotRemoved():
+                raise Refusal(say("{bot} 未登录：它已被移除", "{bot} is not logged in: it was removed", bot=botcode))
             case bot.SignedOut() | bot.Stopped():
                 raise Refusal(
                     say(

@@ -107,6 +107,34 @@ def bot_show(data: DataDir, botcode: str, as_json: bool) -> None:
     show(as_json, found, _lines(found))
 
 
+@bot_group.command("remove")
+@click.argument("botcode", metavar="BOT")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+@data_option
+def bot_remove(data: DataDir, botcode: str, yes: bool, as_json: bool) -> None:
+    """Remove a bot for ever: its account is signed out, its queued messages are not sent, its session and options are deleted."""
+    if not yes:
+        question = say(
+            "永久移除机器人 {bot}？微信账号会退出，排队的消息不再发送，这个名称不能再用",
+            "Remove bot {bot} for ever? Its account is signed out, its queued messages are not sent, and its name cannot be used again",
+            bot=botcode,
+        )  # fmt: skip
+        click.confirm(question, abort=True, err=True)
+
+    async def work(gateway: Gateway) -> BotView:
+        await gateway.remove_bot(botcode, by=cli_user())
+        return one_bot(gateway.view, botcode)
+
+    found = perform(data, work)
+    text = say(
+        "机器人 {bot} 已移除；它的微信账号由服务退出，用 wxrc status 查看",
+        "bot {bot} is removed; the service signs its account out, see wxrc status",
+        bot=botcode,
+    )
+    show(as_json, found, [text])
+
+
 def _line(found: BotView) -> str:
     channels = ", ".join(found.channels) or say("无", "none")
     return say(

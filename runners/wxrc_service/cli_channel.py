@@ -173,6 +173,10 @@ def channel_callback(data: DataDir, chid: str, callback_url: str, as_json: bool,
     "--least-evidence", type=click.Choice(["receipt", "echo"]), default="receipt", show_default=True,
     help="What a message must have before it is called sent.",
 )  # fmt: skip
+@click.option(
+    "--pace", type=int, default=0, show_default=True, metavar="N",
+    help="At most so many of its messages in any minute, on top of the bot's pace; 0 = no limit of its own.",
+)  # fmt: skip
 @json_option
 @data_option
 def channel_grant(data: DataDir, chid: str, botcode: str, as_json: bool, **terms: Any) -> None:
@@ -353,6 +357,7 @@ def _grant_line(grant: GrantView) -> str:
         "on_doubt": grant.on_doubt,
         "inbound": grant.inbound,
         "least_evidence": grant.least_evidence,
+        "pace": f"{grant.pace}/min" if grant.pace else "",
         "interfaces": ",".join(grant.interfaces),
         "by": grant.by,
     }

@@ -32,6 +32,7 @@ TEXTS: Final[Mapping[str, LocalizedText]] = {
     "bot.client_restarted": LocalizedText("网关重启，重新启动客户端", "the gateway started its client again"),
     "bot.signed_out": LocalizedText("已按请求退出微信", "signed out of WeChat as requested"),
     "bot.stopped": LocalizedText("客户端已按请求停止", "the client was released as requested"),
+    "bot.removed": LocalizedText("机器人移除，排队的消息不再发送", "removed for ever; what waits for it is not sent"),
     "channel.added": LocalizedText("渠道创建，回调地址 {callback_url}", "added, with callbacks to {callback_url}"),
     "channel.bot_granted": LocalizedText("可使用机器人 {botcode}", "may use bot {botcode}"),
     "channel.callback_moved": LocalizedText("回调地址改为 {callback_url}", "callbacks go to {callback_url}"),

@@ -130,6 +130,7 @@ ADMIN_ANSWERS: Final[Mapping[str, tuple[type, LocalizedText]]] = {
     "GET /bots": (Bots, LocalizedText("列出机器人", "List the bots")),
     "POST /bots": (BotView, LocalizedText("新建机器人", "Make a bot")),
     "GET /bots/{botcode}": (BotView, LocalizedText("查看机器人", "Show a bot")),
+    "POST /bots/{botcode}/remove": (BotView, LocalizedText("永久移除机器人", "Remove a bot for ever")),
     "POST /bots/{botcode}/login": (Asked, LocalizedText("让机器人登录", "Ask a bot to log in")),
     "POST /bots/{botcode}/logout": (Asked, LocalizedText("让机器人退出登录", "Ask a bot to sign out")),
     "POST /bots/{botcode}/stop": (Asked, LocalizedText("释放机器人的客户端", "Ask to release a bot's client")),

@@ -100,7 +100,9 @@ async def service(settings: Settings) -> AsyncIterator[tuple[Gateway, str]]:
             def simulates() -> bool:
                 with suppress(NotEntered):  # until the log is read, nobody knows of a bot
                     bots = gateway.view.bots.values()
-                    return settings.simulator or any(each.state.added.puppet == "simulator" for each in bots)
+                    return settings.simulator or any(
+                        each.state.added.puppet == "simulator" and not each.state.removed for each in bots
+                    )
                 return False
 
             app = wxrc_app(

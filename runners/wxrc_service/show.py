@@ -16,6 +16,7 @@ _STATES = {
     "logout": LocalizedText("未登录", "logged out"),
     "awaiting_qr": LocalizedText("等待扫码", "waits for a scan"),
     "login": LocalizedText("已登录", "logged in"),
+    "removed": LocalizedText("已移除", "removed"),
     "queued": LocalizedText("排队中", "queued"),
     "attempted": LocalizedText("正在发送", "being sent"),
     "sent": LocalizedText("已发送", "sent"),
@@ -96,7 +97,7 @@ def _why(reason: str) -> Iterator[str]:
 def bot_lines(each: BotOverview) -> Iterator[str]:
     """Give out a bot's state in lines: what, since when, why, and what to do."""
     state = state_text(each.state)
-    if each.reachable is None and each.state != "logout":
+    if each.reachable is None and each.state not in ("logout", "removed"):
         state = say("未运行（原为{state}）", "not running (was {state} at the end)", state=state)
     elif each.state == "login" and not each.reachable:
         state = say("已登录，但无法连接", "logged in, but not reachable")
@@ -111,9 +112,12 @@ def bot_lines(each: BotOverview) -> Iterator[str]:
             rooms=each.rooms,
         )
         yield from wrapped(account, _INDENT)
-    if each.leaving:
+    if each.leaving == "remove":
+        yield _INDENT + say("正在退出微信并清除会话", "its account is still to be signed out")
+    elif each.leaving:
         yield _INDENT + say("正在执行 {what}", "a {what} is under way", what=each.leaving)
-    yield from _why(each.reason)
+    if each.state != "removed":
+        yield from _why(each.reason)
     if each.queued or each.in_doubt:
         yield _INDENT + say(
             "{queued} 条消息等待，{in_doubt} 条存疑",

@@ -236,7 +236,7 @@ class Clients:
             fields["msgid"] = record.msgid
             fields["send_status"], fields["send_reason"] = message.send_status(record.message)
         except WxrcError as error:
-            fields = {"status": 200, "rtcode": {"TxcodeReused": "12"}.get(type(error).__name__, "22")}
+            fields = {"status": 200, "rtcode": {"TxcodeReused": "12", "NotFound": "21"}.get(type(error).__name__, "22")}
         if not answered.done():
             answered.set_result(fields | {"log_end": self._log_end()})
 

@@ -1,10 +1,11 @@
-"""What operators change of a channel while a run goes on (`AT_THE_DOOR`), and how they put it right when the faults are over."""
+"""What operators change of channels and bots while a run goes on (`AT_THE_DOOR`, `ABOUT_BOTS`), and how they put it right at its end."""
 
 from collections.abc import Iterable, Iterator
 from random import Random
 from typing import Literal, TypeAlias
 
 from wxrc_core import channel
+from wxrc_core.channel import BotGranted
 from wxrc_core.log import Recorded
 from wxrc_gateway import Gateway
 from wxrc_simulation.clients import Clients
@@ -57,6 +58,10 @@ class Door:
                 await gateway.change_channel(chid, requests_per_minute=QUOTA, burst=3, by=by)
             case "no quota":
                 await gateway.change_channel(chid, requests_per_minute=0, burst=0, by=by)
+            case "remove bot":
+                await gateway.remove_bot(item.botcode, by=by)
+            case "pace" if item.botcode in known.grants:
+                await self._pace(gateway, known.grants[item.botcode], chid, int(item.value), by)
             case "remove":
                 await gateway.remove_channel(chid, by=by)
 
@@ -70,9 +75,17 @@ class Door:
             await gateway.resume(plan.chid)
             await gateway.change_channel(plan.chid, requests_per_minute=0, burst=0)
             for botcode, on_doubt, inbound in plan.grants:
-                if botcode not in known.grants:
+                if gateway.view.bot_removed(botcode):
+                    continue  # removed
+                if botcode in known.grants:
+                    await self._pace(gateway, known.grants[botcode], plan.chid, 0, "application")
+                else:
                     await gateway.grant_bot(plan.chid, botcode, on_doubt=on_doubt, inbound=inbound)  # type: ignore[arg-type]
         self.restored = True
+
+    async def _pace(self, gateway: Gateway, known: BotGranted, chid: str, pace: int, by: str) -> None:
+        """Give a grant another pace, and leave its other terms as they are."""
+        await gateway.grant_bot(chid, known.botcode, on_doubt=known.on_doubt, inbound=known.inbound, pace=pace, by=by)
 
     def _make(self, item: Operate, what: Made) -> str:
         """Make a KEY or webhook secret, and give it to the channel's receiver."""

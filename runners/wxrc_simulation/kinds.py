@@ -73,3 +73,16 @@ AT_THE_DOOR = (
     "rotate key", "end key", "rotate secret", "end secret", "revoke", "suspend", "resume", "quota", "no quota", "remove",
 )  # fmt: skip
 """What an operator may change of a channel."""
+
+ABOUT_BOTS = ("remove bot", "pace")
+"""What an operator may change of a bot, and of a grant's own pace."""
+
+HAPPENINGS = (
+    "kick", "drop", "rename", "rename", "dissolve", "found", "speak", "speak", "speak", "sign out", "unfriend", "remark",
+)  # fmt: skip
+"""What may happen in WeChat, each as often as it stands here is likely."""
+
+OPERATIONS = (
+    "grant", "channel", "move", "move", "cancel", "resend", "confirm", "fail", "bot", "retry", "replay", "replay",
+)  # fmt: skip
+"""What an operator may do besides, each as often as it stands here is likely."""

@@ -71,12 +71,17 @@ def _answered(facts: Facts, call: Call) -> Iterator[str]:
     keys = dict(secrets_of(facts.run, call.chid, "key", facts.log))
     signed = [state for state in states if call.key in {keys[key_id] for key_id in state.key_ids}]
     admitted = [state for state in signed if state.suspended is None]
+    gone = facts.removed_bot(call.botcode)
     if call.odd == "wrong key":
         signed = admitted = []
     if call.rtcode in ADMITTED and not admitted:
         yield f"call {call.number} got {call.rtcode}, and its channel was suspended, removed or signed with an ended KEY"
+    elif call.rtcode in ADMITTED - {"20"} and gone is not None and gone.position <= call.known and not call.odd:
+        yield f"call {call.number} got {call.rtcode}, and its bot was removed"
     elif call.rtcode in ADMITTED - {"20"} and not any(_granted(state, call) for state in admitted):
         yield f"call {call.number} got {call.rtcode}, and its channel had no grant for the bot"
+    elif call.rtcode == "21" and gone is not None and gone.position <= call.log_end:
+        return
     elif call.rtcode == "21" and all(state.suspended is None and _granted(state, call) for state in signed):
         yield f"call {call.number} got 21, and its channel was neither suspended nor without the grant"
     elif call.rtcode == "13" and len(signed) == len(states) and call.odd != "wrong key":

@@ -256,6 +256,28 @@ class Facts:
             if isinstance(history[0].event, channel.ChannelAdded)
         }
 
+    def removed_bot(self, botcode: str) -> Recorded | None:
+        """Return the event by which a bot was removed, or None."""
+        return next((each for each in self.bots.get(botcode, ()) if isinstance(each.event, bot.BotRemoved)), None)
+
+    def own_paces(self, chid: str, botcode: str, first: int, last: int) -> list[int]:
+        """Return the paces that a channel's grant for a bot had while the log grew from one position to another; 0 = none of its own."""
+        found, pace = [0], 0
+        for recorded in self._channels.get(chid, ()):
+            if recorded.position > last:
+                break
+            match recorded.event:
+                case channel.BotGranted(botcode=known) if known == botcode:
+                    pace = recorded.event.pace
+                case channel.BotRevoked(botcode=known) if known == botcode:
+                    pace = 0
+                case channel.ChannelRemoved():
+                    pace = 0
+                case _:
+                    continue
+            found = [pace] if recorded.position <= first else [*found, pace]
+        return found
+
     def told_channels(self, botcode: str, position: int) -> Iterator[tuple[str, channel.BotGranted]]:
         """Give out the channels that are told of what happens to a bot at this position: granted, and with a callback."""
         for chid, history in self._channels.items():

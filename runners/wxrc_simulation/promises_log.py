@@ -77,7 +77,7 @@ def check_4(facts: Facts) -> Iterator[str]:
 
 # -- 8 --------------------------------------------------------------------------------------------------------------------------
 
-_UNFENCED = (message.MessageQueued, message.MessageSent, message.MessageCancelled, bot.BotAdded)
+_UNFENCED = (message.MessageQueued, message.MessageSent, message.MessageCancelled, bot.BotAdded, bot.BotRemoved)
 
 
 def check_8(facts: Facts) -> Iterator[str]:

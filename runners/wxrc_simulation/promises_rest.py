@@ -8,6 +8,7 @@ from wxrc_core.inbound import MessageReceived
 from wxrc_core.log import Recorded
 from wxrc_core.operation import OperationAccepted
 from wxrc_core.puppet import Accepted
+from wxrc_simulation.kinds import RATES, STRIKES
 from wxrc_simulation.promises_facts import STEPS, Facts, MessageFacts, trigger
 from wxrc_simulation.promises_sending import able
 
@@ -77,6 +78,8 @@ def check_15(facts: Facts) -> Iterator[str]:
             yield f"message {msgid} is still attempted"
         elif each.state == "queued" and able(facts.bots[queued.botcode]):
             yield f"message {msgid} is still queued although its bot can send"
+        elif each.state == "queued" and facts.removed_bot(queued.botcode) is not None:
+            yield f"message {msgid} is still queued although its bot was removed"
         elif each.state == "queued" and facts.removed_at(queued.chid):
             yield f"message {msgid} is still queued although its channel was removed"
         elif each.state == "queued" and queued.expires_at is not None and not stepped:
@@ -86,9 +89,12 @@ def check_15(facts: Facts) -> Iterator[str]:
         yield from _dropped(facts, each)
     for botcode, history in facts.bots.items():
         yield from _left(botcode, history)
+        yield from _removed(facts, botcode)
     for recorded in facts.log:
         if not isinstance(recorded.event, OperationAccepted) or recorded.event.kind == "cancel":
             continue  # whoever accepts a cancellation does it at once: its answer says so
+        if facts.removed_bot(recorded.event.botcode) is not None:
+            continue  # it may have come too late
         if not facts.operations[recorded.position]:
             yield f"operation {recorded.position} ({recorded.event.kind}) was never carried out"
 
@@ -108,6 +114,44 @@ def _dropped(facts: Facts, each: MessageFacts) -> Iterator[str]:
                 yield f"message {each.msgid} is in doubt, and its client had answered with a receipt"
 
 
+def _removed(facts: Facts, botcode: str) -> Iterator[str]:
+    """A bot that was removed is gone in the end: its account is signed out, its secrets are deleted, and no channel has a grant for it."""
+    removed = facts.removed_bot(botcode)
+    if removed is None:
+        return
+    if not isinstance(facts.bots[botcode][-1].event, bot.SignedOut):
+        yield f"bot {botcode} was removed, and its account was never signed out"
+    kept = [name for name in facts.run.store.vault._secrets if name.startswith(f"bot/{botcode}/")]
+    # What a request put there after the removal was known to nobody.
+    if [name for name in kept if "/digits/" not in name]:
+        yield f"bot {botcode} was removed, and the vault has {', '.join(kept)}"
+    begin, end = facts.durable_at(removed.position) - DISTURBED_MS, facts.durable_at(facts.bots[botcode][-1].position)
+    disturbed = any(
+        fault.kind in (*RATES, *STRIKES, *MISHAPS) and begin <= fault.at <= end for fault in facts.run.faults
+    )
+    accounts = [fact.wxid for fact in facts.run.logins if fact.botcode == botcode]
+    if not disturbed and accounts and accounts[-1] is not None:
+        yield f"bot {botcode} was removed, and {accounts[-1]} is still logged in"
+    for stream, history in facts.streams.items():
+        if not stream.startswith("channel/"):
+            continue
+        granted = False
+        for each in history:
+            if isinstance(each.event, channel.ChannelRemoved):
+                granted = False
+            elif isinstance(each.event, channel.BotGranted | channel.BotRevoked) and each.event.botcode == botcode:
+                granted = isinstance(each.event, channel.BotGranted)
+        if granted:
+            yield f"bot {botcode} was removed, and {stream} still has a grant for it"
+
+
+MISHAPS = ("kick", "sign out", "drop")
+"""What may end a login or a client beside the faults."""
+
+DISTURBED_MS = 30_000
+"""For how long a fault may keep a client from signing out (ms)."""
+
+
 def _left(botcode: str, history: list[Recorded]) -> Iterator[str]:
     state, leaving = "new", ""
     for recorded in history:
@@ -115,7 +159,7 @@ def _left(botcode: str, history: list[Recorded]) -> Iterator[str]:
         state = STEPS["bot"].get((state, trigger(event, "bot")), state)
         if isinstance(event, bot.LogoutRequested | bot.StopRequested):
             leaving = event.__class__.__name__
-        elif state == "logout":
+        elif state in ("logout", "removed"):
             leaving = ""
     if leaving:
         yield f"bot {botcode} is still leaving after {leaving}"

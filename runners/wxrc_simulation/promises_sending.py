@@ -115,6 +115,7 @@ def _there(facts: Facts, each: MessageFacts) -> Iterator[str]:
 _UP = (bot.LoggedIn, bot.LinkRestored)
 _DOWN = (
     bot.LinkLost, bot.LoggedOut, bot.LoginFailed, bot.SignedOut, bot.Stopped, bot.ClientRestarted, bot.LoginRequested,
+    bot.BotRemoved,
 )  # fmt: skip
 _UNABLE = (*_DOWN, bot.LogoutRequested, bot.StopRequested)
 
@@ -245,8 +246,28 @@ LEEWAY_MS = 10
 # -- 11 -------------------------------------------------------------------------------------------------------------------------
 
 
+def _own_paces(facts: Facts) -> Iterator[str]:
+    """No minute has more of a channel's messages to a bot than its grant allows, by any of the terms that the replica may have known."""
+    sends: dict[tuple[str, str], list[HandOver]] = defaultdict(list)
+    for hand_over in sorted(facts.run.handed, key=lambda each: each.at):
+        each, claim = facts.messages.get(hand_over.msgid), facts.attempts.get((hand_over.msgid, hand_over.attempt))
+        if each is None or claim is None:
+            continue  # promise 5
+        chid = each.queued.chid
+        earlier = sends[chid, hand_over.botcode]
+        paces = facts.own_paces(chid, hand_over.botcode, facts.seen(claim.position), hand_over.log_end)
+        allowed = max(paces) if min(paces) > 0 else 0
+        if allowed and len(earlier) >= allowed and hand_over.at + LEEWAY_MS < earlier[-allowed].at + 60_000:
+            yield f"message {hand_over.msgid} was handed over too early: the grant of {chid} allows {allowed} in a minute"
+        if not isinstance(
+            facts.outcomes.get((hand_over.msgid, hand_over.attempt)), NotConnected | RoomMissing | UserMissing
+        ):
+            earlier.append(hand_over)
+
+
 def check_11(facts: Facts) -> Iterator[str]:
-    """Check that no window of true time has more hand-overs than the bot's pace allows, crashes and clock steps or not."""
+    """Check that no window of true time has more hand-overs than the bot's pace and the grant's own allow, whatever clocks do."""
+    yield from _own_paces(facts)
     sends: dict[str, list[HandOver]] = defaultdict(list)
     for hand_over in sorted(facts.run.handed, key=lambda each: each.at):
         limits = pace.PACES[facts.added(hand_over.botcode).pace]

@@ -22,7 +22,19 @@ from wxrc_simulation.loop import VirtualLoop
 from wxrc_simulation.network import Network
 from wxrc_simulation.records import BotFact, ChannelFact, Fault, GrantFact, Run
 from wxrc_simulation.replica import START, Replica
-from wxrc_simulation.schedule import AT_THE_DOOR, UNLENT, Ask, Happen, Item, Mood, Operate, Schedule, Strike, draw
+from wxrc_simulation.schedule import (
+    ABOUT_BOTS,
+    AT_THE_DOOR,
+    UNLENT,
+    Ask,
+    Happen,
+    Item,
+    Mood,
+    Operate,
+    Schedule,
+    Strike,
+    draw,
+)
 from wxrc_simulation.wechat import WeChat
 from wxrc_store import MemoryStore
 
@@ -124,7 +136,7 @@ class Stage:
         self.clients = Clients(self.loop, self.run, self.faults, self.replicas)
         self.door = Door(schedule, self.run, self.clients, self.network)
         self.door.restored = not any(
-            isinstance(each, Operate) and each.action in AT_THE_DOOR for each in schedule.items
+            isinstance(each, Operate) and each.action in AT_THE_DOOR + ABOUT_BOTS for each in schedule.items
         )
         self._hosts = 0
         self.wechat.read_digits = self._type_digits
@@ -298,7 +310,7 @@ class Stage:
                 self.run.channels.append(ChannelFact(at, item.chid, url, None))
                 await gateway.move_callback(item.chid, url, allow_private=True)
                 self.run.channels[number] = ChannelFact(at, item.chid, url, self.now())
-            elif item.action in AT_THE_DOOR:
+            elif item.action in AT_THE_DOOR + ABOUT_BOTS:
                 await self.door.change(item, gateway)
             elif item.action == "restore":
                 await self.door.restore(gateway)
@@ -357,7 +369,7 @@ class Stage:
             if not self.door.restored:
                 await self._operate(Operate(0, "restore", value="0"))
                 continue
-            bots = [botcode for botcode in self.wechat.phones if not self._ready(botcode)]
+            bots = [code for code in self.wechat.phones if not self._ready(code) and not self._removed(code)]
             if bots and not stays_out and rounds < LOGINS:
                 rounds += 1
                 for botcode in bots:
@@ -368,7 +380,7 @@ class Stage:
                 continue  # a client that is meant to run may still come back
             if self._quiet():
                 await asyncio.sleep(13)  # what was decided while things still went wrong may come only now
-                if self._quiet() and (stays_out or rounds >= LOGINS or all(map(self._ready, self.wechat.phones))):
+                if self._quiet() and (stays_out or rounds >= LOGINS or not bots):
                     return True
             if not moved and self.loop.time() - began > MOVE_AFTER_S:
                 moved = True
@@ -384,6 +396,10 @@ class Stage:
         the_bot = gateway.bot(botcode) if gateway is not None else None
         return the_bot is not None and the_bot.ready and the_bot.rooms_complete
 
+    def _removed(self, botcode: str) -> bool:
+        gateway = self.replicas[0].gateway
+        return gateway is not None and gateway.view.bot_removed(botcode)
+
     def _quiet(self) -> bool:
         head = len(self.store._data.log)
         for replica in self.replicas:
@@ -394,7 +410,11 @@ class Stage:
             if any(each.operations for each in world.bots.values()):
                 return False
             for open_message in world.messages.values():
-                if self._ready(open_message.state.queued.botcode):
+                botcode = open_message.state.queued.botcode
+                if self._ready(botcode) or self._removed(botcode):
+                    return False
+            for botcode in filter(self._removed, self.wechat.phones):
+                if world.view.bots[botcode].state.pending_exit or any(world.view.grants(botcode)):
                     return False
         return True
 

@@ -13,8 +13,11 @@ import msgspec
 from msgspec import Struct
 
 from wxrc_simulation import contents
+from wxrc_simulation.kinds import ABOUT_BOTS as ABOUT_BOTS
 from wxrc_simulation.kinds import AT_THE_DOOR as AT_THE_DOOR
+from wxrc_simulation.kinds import HAPPENINGS as HAPPENINGS
 from wxrc_simulation.kinds import MOODS as MOODS
+from wxrc_simulation.kinds import OPERATIONS as OPERATIONS
 from wxrc_simulation.kinds import RATES as RATES
 from wxrc_simulation.kinds import STRIKES as STRIKES
 from wxrc_simulation.kinds import TOPICS as TOPICS
@@ -55,7 +58,7 @@ class Ask(Event, frozen=True, tag="ask"):
 
 class Operate(Event, frozen=True, tag="operate"):
     """An operator does something: `grant`, `channel`, `move`, `cancel`, `resend`, `fail`, `bot`, `retry`, `replay`, or one of
-    `AT_THE_DOOR`.
+    `AT_THE_DOOR` and `ABOUT_BOTS`.
     """
 
     action: str
@@ -189,6 +192,7 @@ def draw(seed: int) -> Schedule:
         name: round(worst * random.random(), 4) for name, worst in RATES.items() if not calm and random.random() < 0.4
     }
     items = [*_items(random, length, replicas, bots, channels), *_at_the_door(seed, length, channels)]
+    items += _about_bots(seed, length, channels)
     return Schedule(
         seed=seed,
         replicas=replicas,
@@ -219,6 +223,19 @@ def _at_the_door(seed: int, length: int, channels: tuple[ChannelPlan, ...]) -> I
             )
 
 
+def _about_bots(seed: int, length: int, channels: tuple[ChannelPlan, ...]) -> Iterator[Item]:
+    """Give out removals of bots, and paces that grants are given; `value` is the pace."""
+    random = Random(f"bots {seed}")  # noqa: S311 - a source of its own, as for the door
+    channel = random.choice([each for each in channels if each.grants])
+    if random.random() < 0.12:
+        botcode = random.choice(channel.grants)[0]
+        yield Operate(int(random.random() * length), "remove bot", channel.chid, botcode, "gone", "0")
+    if random.random() < 0.25:
+        for number in range(random.choice((1, 1, 2))):
+            botcode, pace = random.choice(channel.grants)[0], random.choice((1, 1, 2, 3, 0))
+            yield Operate(int(random.random() * length / 2), "pace", channel.chid, botcode, f"pace{number}", str(pace))
+
+
 ODD = (
     "no such interface", "not granted", "not lent", "wrong key", "no text", "wrong type", "empty text", "head incomplete", "head wrong",
     "late", "two rooms", "no room", "broken json",
@@ -241,22 +258,7 @@ def _items(
         for each in range(random.choice((0, 0, 1, 1, 2, 5))):
             yield Ask(sometime(), holder(bot.botcode), bot.botcode, random.choice(kinds), f"op{number}-{each}")
         for _ in range(random.choice((0, 1, 1, 2, 4))):
-            how = random.choice(
-                (
-                    "kick",
-                    "drop",
-                    "rename",
-                    "rename",
-                    "dissolve",
-                    "found",
-                    "speak",
-                    "speak",
-                    "speak",
-                    "sign out",
-                    "unfriend",
-                    "remark",
-                )
-            )
+            how = random.choice(HAPPENINGS)
             yield Happen(sometime(), bot.botcode, how, random.randrange(4))
     cancels = random.random() < 0.2
     for number in range(random.choice((1, 2, 4, 6, 10, 16))):
@@ -290,22 +292,7 @@ def _items(
             f"q{number}",
         )
     for _ in range(random.choice((0, 0, 1, 1, 2))):
-        action = random.choice(
-            (
-                "grant",
-                "channel",
-                "move",
-                "move",
-                "cancel",
-                "resend",
-                "confirm",
-                "fail",
-                "bot",
-                "retry",
-                "replay",
-                "replay",
-            )
-        )
+        action = random.choice(OPERATIONS)
         bot = random.choice(bots)
         yield Operate(
             sometime(),

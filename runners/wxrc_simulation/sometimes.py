@@ -7,7 +7,7 @@ from wxrc_core.delivery import DeliveryDue
 from wxrc_core.shard import ShardEvent, ShardFreed, ShardTaken
 from wxrc_core.table import Table
 from wxrc_simulation.records import Run
-from wxrc_simulation.schedule import AT_THE_DOOR, MOODS, RATES, STRIKES
+from wxrc_simulation.schedule import ABOUT_BOTS, AT_THE_DOOR, HAPPENINGS, MOODS, OPERATIONS, RATES, STRIKES
 
 TABLES: dict[str, Table] = {"bot": bot.TABLE, "delivery": delivery.TABLE, "message": message.TABLE}  # type: ignore[type-arg]
 
@@ -30,8 +30,7 @@ STATUSES = (
 )  # fmt: skip
 """How a message may stand: sendStatus and sendReason."""
 
-WECHAT = ("kick", "drop", "rename", "dissolve", "found", "speak", "sign out", "unfriend", "remark")
-OPERATORS = ("grant", "channel", "move", "cancel", "resend", "confirm", "fail", "bot", "retry", "replay", *AT_THE_DOOR)
+OPERATORS = (*OPERATIONS, *AT_THE_DOOR, *ABOUT_BOTS)
 
 DOOR = ("13", "21", "22 429")
 """How a right request may be turned away because of what an operator has changed: code, and the HTTP status where it is not 200."""
@@ -49,7 +48,7 @@ def wanted() -> set[str]:
         (steps - UNREACHABLE)
         | {f"code {code}" for code in CODES}
         | {f"sendStatus {status} {reason}".strip() for status, reason in STATUSES}
-        | {f"fault: {name}" for name in (*RATES, *STRIKES, *WECHAT)}
+        | {f"fault: {name}" for name in (*RATES, *STRIKES, *HAPPENINGS)}
         | {f"fault: receiver {mood}" for mood in MOODS}
         | {f"fault: operator {action}" for action in OPERATORS}
         | {f"turned away: {code}" for code in DOOR}

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TypeVar
 
-from wxrc_core import aggregate, snapshot
+from wxrc_core import aggregate, bot, snapshot
 from wxrc_core.aggregate import Command, State
 from wxrc_core.effects import Moment, Wake
 from wxrc_core.log import Event, Recorded
@@ -71,6 +71,17 @@ class LogStory:
         for number, event in enumerate(events, 1):
             wakes += self._fold(Recorded(len(self.log) + 1, stream, version + number, event))
         return wakes
+
+    def remove_bot(self, botcode: str = "b", *, by: str = "ops") -> list[Wake]:
+        """Remove a bot for ever; its client is still to leave (`leave`)."""
+        return self.do(bot.stream_name(botcode), bot.Remove(at=self.wall, by=by))
+
+    def leave(self, botcode: str = "b") -> list[Wake]:
+        """Have the client leave, as it was asked to."""
+        leaving = self.state(bot.stream_name(botcode))
+        assert isinstance(leaving, bot.Bot)
+        finished = bot.FinishExit(at=self.wall, operation=leaving.operation, exit=leaving.pending_exit)
+        return self.do(bot.stream_name(botcode), finished)
 
     def _fold(self, recorded: Recorded) -> Sequence[Wake]:
         if recorded.stream in self.world.doubts and recorded.position > self.world.position:

@@ -14,7 +14,7 @@ from typing import Any, get_args
 import attrs
 from hypothesis import strategies as st
 
-from wxrc_core import bot, message
+from wxrc_core import message
 from wxrc_core.content import Card, Image
 from wxrc_core.effects import Claim, Post, Wait
 from wxrc_core.errors import Refusal
@@ -76,7 +76,8 @@ def stories(
     for chid in channels:
         told.add_channel(chid)
         for botcode in bots:
-            told.grant(chid, botcode, on_doubt=draw(st.sampled_from(["leave", "resend"])))
+            pace = draw(st.sampled_from([0, 0, 2]))
+            told.grant(chid, botcode, on_doubt=draw(st.sampled_from(["leave", "resend"])), pace=pace)
     for botcode in bots:
         told.take_over(botcode)
         if draw(st.booleans()):
@@ -93,6 +94,7 @@ def stories(
 def _step(draw: st.DrawFn, told: Story, botcode: str, chid: str, number: int) -> None:
     moves: list[Callable[[st.DrawFn, Story, str, str, int], None]] = [
         _ask, _ask, _fetch, _send, _send, _operate, _report, _log_in, _write, _post, _take_over, _end_by_hand, _wait,
+        _remove_bot,
     ]  # fmt: skip
     draw(st.sampled_from(moves))(draw, told, botcode, chid, number)
     if draw(st.integers(0, 3)):
@@ -134,7 +136,7 @@ def _send(draw: st.DrawFn, told: Story, botcode: str, chid: str, number: int) ->
 def _operate(draw: st.DrawFn, told: Story, botcode: str, chid: str, number: int) -> None:
     leaving = told.bot(botcode)
     if leaving.pending_exit:
-        told.do(bot.stream_name(botcode), bot.FinishExit(at=told.wall, operation=leaving.operation))
+        told.leave(botcode)
     else:
         told.operate(draw(st.sampled_from(["login", "logout", "stop", "code"])), f"operation-{number}", botcode=botcode)
 
@@ -176,6 +178,11 @@ def _post(draw: st.DrawFn, told: Story, botcode: str, chid: str, number: int) ->
 
 def _take_over(draw: st.DrawFn, told: Story, botcode: str, chid: str, number: int) -> None:
     told.take_over(botcode)
+
+
+def _remove_bot(draw: st.DrawFn, told: Story, botcode: str, chid: str, number: int) -> None:
+    if not draw(st.integers(0, 3)):
+        told.remove_bot(botcode)
 
 
 def _end_by_hand(draw: st.DrawFn, told: Story, botcode: str, chid: str, number: int) -> None:

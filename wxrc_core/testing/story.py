@@ -89,7 +89,7 @@ class Story(LogStory):
         callback: str = "https://ch.example/",
         pace: str = "none",
         deduplicates: bool = False,
-        **grant: str,
+        **grant: Any,
     ) -> Self:
         """Return the usual beginning: one bot, one channel that may use it, and an owner of the bot's shard."""
         told = cls()
@@ -156,9 +156,9 @@ class Story(LogStory):
         added = channel.ChannelAdded(at=self.wall, chid=chid, key_id="k", webhook_secret_id="", callback_url=callback)
         return self.do(channel.stream_name(chid), channel.Add(added))
 
-    def grant(self, chid: str = CHID, botcode: str = BOTCODE, **terms: str) -> list[Wake]:
+    def grant(self, chid: str = CHID, botcode: str = BOTCODE, **terms: Any) -> list[Wake]:
         """Let a channel use a bot; `terms` are fields of `channel.BotGranted`."""
-        granted = channel.BotGranted(at=self.wall, botcode=botcode, **terms)  # type: ignore[arg-type]
+        granted = channel.BotGranted(at=self.wall, botcode=botcode, **terms)
         return self.do(channel.stream_name(chid), channel.Alter((granted,)))
 
     def move_callback(self, url: str, chid: str = CHID) -> list[Wake]:

@@ -17,7 +17,7 @@ from wxrc_core.puppet import (
     ReportScanned,
 )
 from wxrc_core.testing.machines._story import StoryMachine
-from wxrc_core.testing.story import BOTCODE, ROOMS
+from wxrc_core.testing.story import ROOMS
 from wxrc_core.testing.strategies import bot_reports
 
 KINDS: list[Kind] = ["login", "logout", "stop"]
@@ -59,7 +59,17 @@ class BotMachine(StoryMachine):
         if at_once:
             self.story.settle()
 
-    @precondition(lambda self: not self.story.bot().running)
+    @precondition(lambda self: self._asked > 6)
+    @rule()
+    def remove(self) -> None:
+        """Have an operator remove the bot for ever; again, it changes nothing."""
+        self.story.remove_bot()
+        length = len(self.story.log)
+        self.story.remove_bot()
+
+        assert length == len(self.story.log)
+
+    @precondition(lambda self: not self.story.bot().running and not self.story.bot().removed)
     @rule(scanned=st.booleans())
     def log_in(self, scanned: bool) -> None:
         """Finish what was begun; then begin to log the bot in, to the end where the code is `scanned`."""
@@ -102,8 +112,7 @@ class BotMachine(StoryMachine):
     @rule()
     def leave(self) -> None:
         """Have the client leave, as it was asked to."""
-        leaving = self.story.bot()
-        self.story.do(bot.stream_name(BOTCODE), bot.FinishExit(at=self.story.wall, operation=leaving.operation))
+        self.story.leave()
 
         assert not self.story.bot().running
         assert not self.story.bot().pending_exit
