@@ -142,7 +142,7 @@ async def test_the_main_job_at_any_place(place: Place) -> None:
     async with served(place) as (gateway, client, key):
         asked = await ask(client, place.asked, key, "login")
         await until(lambda: gateway.bot("zhao").qr is not None)  # type: ignore[union-attr]
-        code = gateway.bot("zhao").qr  # type: ignore[union-attr]
+        code = await gateway.qr_code("zhao")
         assert code is not None
         image = await client.get(arriving(code.image_url))
         page = await client.get(arriving(code.text))

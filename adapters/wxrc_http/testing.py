@@ -16,6 +16,7 @@ import msgspec
 
 from wxrc_core import aggregate, bot, channel, content, message, operation, puppet
 from wxrc_core.log import Recorded
+from wxrc_core.qr_code import QrCode
 from wxrc_http import Api, Backend, MessageRecord
 
 NOW = 1_795_431_600_000
@@ -93,9 +94,10 @@ class FakeBackend:
         code = puppet.ReportQrCode(at=NOW, text="weixin://1", expires_at=NOW + 60_000)
         login = bot.CarryOut(at=NOW, operation=1, kind="login")
         logged_in = puppet.ReportLoggedIn(at=NOW + 5, wxid="wxid_zhao", name="小赵")
+        self.codes = {"c1": QrCode(code.text, "https://wxrc.example/qr/abc", code.expires_at)}
         self.bots = {
             "zhao": a_bot("zhao", login, reported(logged_in), reported(rooms), reported(contacts)),
-            "qian": a_bot("qian", login, reported(code, "https://wxrc.example/qr/abc")),
+            "qian": a_bot("qian", login, reported(code, "c1")),
             "sun": a_bot("sun"),
             "zhou": a_bot("zhou"),
         }
@@ -125,6 +127,11 @@ class FakeBackend:
     def bot(self, botcode: str) -> bot.Bot | None:
         """Return a bot."""
         return self.bots.get(botcode)
+
+    async def qr_code(self, botcode: str) -> QrCode | None:
+        """Return the code that waits to be scanned, as `codes` has it."""
+        found = self.bots[botcode].qr
+        return self.codes.get(found.code_id) if found is not None and found.expires_at > self.now else None
 
     def capabilities(self, botcode: str) -> puppet.Capabilities:
         """Return what `able` says."""
@@ -225,9 +232,9 @@ def granted(botcode: str, **settings: Any) -> channel.BotGranted:
     return channel.BotGranted(at=NOW, botcode=botcode, **settings)
 
 
-def reported(report: puppet.BotReport, image_url: str = "", run: int = 1) -> bot.TakeReport:
+def reported(report: puppet.BotReport, code_id: str = "", run: int = 1) -> bot.TakeReport:
     """Return the command that takes a puppet's report."""
-    return bot.TakeReport(run=run, report=report, image_url=image_url)
+    return bot.TakeReport(run=run, report=report, code_id=code_id)
 
 
 def a_channel(chid: str, *grants: channel.BotGranted, **settings: Any) -> channel.Channel:
