@@ -110,12 +110,12 @@ async def test_a_bot_is_made_and_the_state_is_shown() -> None:
     """A new bot shows in the list and in the state; who made it stands in the log."""
     async with admin() as client:
         made = await client.do("/bots", {"botcode": "li", "puppet": "scripted", "pace": "none"})
-        state = (await client.ask("GET", "/state", role="viewer")).json()
+        state = (await client.ask("GET", "/status", role="viewer")).json()
         by = await who(client.gateway, "bot/li")
 
     assert ("li", "none", "adm") == (made["botcode"], made["pace"], made["added_by"])
-    assert ["zhao", "li"] == [each["botcode"] for each in state["bots"]]
-    assert {"queued": 0, "attempted": 0, "in_doubt": 0} == state["messages"]
+    assert ["li", "zhao"] == [each["botcode"] for each in state["bots"]]
+    assert (0, 0, 0) == tuple(state[name] for name in ("queued", "attempted", "in_doubt"))
     assert ["adm"] == by
 
 
