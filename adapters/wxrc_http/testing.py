@@ -1,4 +1,4 @@
-"""Doubles for testing what speaks the wire: a backend in memory, and a channel that signs. They need the extra `testing` (httpx).
+"""Doubles for testing what speaks the wire: a backend in memory, and a channel that signs. They need the extra `testing` (httpx2).
 
 The backend keeps its log in a list and lets the core decide and fold, so it is as honest as a store: what a request leaves behind can be
 counted.
@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
-import httpx
+import httpx2
 import msgspec
 
 from wxrc_core import aggregate, bot, channel, content, message, operation, puppet
@@ -300,18 +300,18 @@ class Caller:
     def __init__(self, backend: FakeBackend, **options: Any) -> None:
         self.backend = backend
         self._queries = 0
-        self._http = httpx.AsyncClient(
-            transport=httpx.ASGITransport(Api(backend, **options)),
+        self._http = httpx2.AsyncClient(
+            transport=httpx2.ASGITransport(Api(backend, **options)),
             base_url="http://wxrc.example",
         )
 
-    async def send(self, interface: str, raw: bytes, headers: Headers, method: str = "POST") -> httpx.Response:
+    async def send(self, interface: str, raw: bytes, headers: Headers, method: str = "POST") -> httpx2.Response:
         """Send a body as it is and check that the answer is an envelope."""
         pairs = headers.items() if isinstance(headers, Mapping) else headers
         said = [(name.encode(), value if isinstance(value, bytes) else value.encode()) for name, value in pairs]
         return enveloped(await self._http.request(method, f"/api/{interface}", content=raw, headers=said))
 
-    async def get(self, interface: str, query: str, headers: Mapping[str, str]) -> httpx.Response:
+    async def get(self, interface: str, query: str, headers: Mapping[str, str]) -> httpx2.Response:
         """Send a query as it is."""
         return enveloped(await self._http.get(f"/api/{interface}?{query}", headers=dict(headers)))
 
@@ -343,7 +343,7 @@ class Caller:
         return res_body(await self.send(interface, urlencode(texts).encode(), said))
 
 
-def enveloped(response: httpx.Response) -> httpx.Response:
+def enveloped(response: httpx2.Response) -> httpx2.Response:
     """Check that an answer is an envelope, with one of the HTTP statuses that may be."""
     whole = msgspec.json.decode(response.content)
 
@@ -357,7 +357,7 @@ def enveloped(response: httpx.Response) -> httpx.Response:
     return response
 
 
-def res_body(response: httpx.Response) -> dict[str, Any]:
+def res_body(response: httpx2.Response) -> dict[str, Any]:
     """Return resBody."""
     found: dict[str, Any] = response.json()["resBody"]
     return found
