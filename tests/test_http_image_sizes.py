@@ -37,11 +37,13 @@ async def test_an_image_in_json(backend: FakeBackend, caller: Caller) -> None:
     larger = await caller.call("roomSendImg", body(MAX_IMAGE_BYTES + 1), head=a_head(txcode="B"))
     body_too_large = await caller.call("roomSendImg", body(22 * MIB), head=a_head(txcode="C"))
 
-    assert ("0", "32", "30") == (fits["rtCode"], larger["rtCode"], body_too_large["rtCode"])
+    assert ("0", "32", "32") == (fits["rtCode"], larger["rtCode"], body_too_large["rtCode"])
+    assert "20,971,520" in larger["rtMsg"]
+    assert "29360128" in body_too_large["rtMsg"]
     assert [MAX_IMAGE_BYTES] == [len(image) for image in backend.images.values()]
 
 
-@pytest.mark.parametrize(("size", "code"), [(700_000, "0"), (MIB, "30")])
+@pytest.mark.parametrize(("size", "code"), [(700_000, "0"), (MIB, "32")])
 async def test_an_image_in_a_form(caller: Caller, size: int, code: str) -> None:
     """A form has at most 1 MiB, whatever the interface."""
     assert code == (await caller.call_form("roomSendImg", body(size)))["rtCode"]
