@@ -185,11 +185,20 @@ _CODE_OVER = (bot.QrCodeIssued, bot.LoggedIn, bot.LoginFailed, bot.ClientRestart
 
 def _code_over(facts: Facts, due: DeliveryDue, history: list[Recorded]) -> bool:
     """Return whether the code that a callback tells was over when it ended."""
-    return any(
-        recorded.position > delivery.cause(history[0].stream) and isinstance(recorded.event, _CODE_OVER)
-        for recorded in facts.streams[f"bot/{due.botcode}"]
-        if due.kind == "qrCode" and recorded.position < history[-1].position
-    )
+    if due.kind != "qrCode":
+        return False
+    cause, kind = delivery.cause(history[0].stream), ""
+    for recorded in facts.streams[f"bot/{due.botcode}"]:
+        event, told = recorded.event, recorded.position > cause
+        if recorded.position >= history[-1].position:
+            return False
+        if told and isinstance(event, _CODE_OVER):
+            return True
+        if isinstance(event, bot.LoginRequested):
+            if told and event.kind != kind:
+                return True
+            kind = event.kind
+    return False
 
 
 def _next_wait_ms(history: list[Recorded], posts: list[Received]) -> int:
