@@ -57,7 +57,7 @@ WORDS: dict[str, dict[str, str]] = {
         "delivery.due": "It is to be posted, now or after a wait.",
         "delivery.delivered": "The receiver acknowledged it. An operator may have it replayed.",
         "delivery.expired": "It was no longer worth telling (QR codes, what people say). An operator may have it replayed.",
-        "delivery.superseded": "A newer notice of its kind about its bot has overtaken it (QR codes, bot status). Final.",
+        "delivery.superseded": "A newer notice of its kind about its bot has overtaken it, or the QR code in it can no longer be scanned.",
         "delivery.dead": (
             "A dead letter: the schedule is used up, or the URL is disabled (410, or failures for 5 days). An operator may have it "
             "replayed."
@@ -104,7 +104,7 @@ WORDS: dict[str, dict[str, str]] = {
         "delivery.due": "等待投递：马上，或者过一会儿。",
         "delivery.delivered": "接收方已确认。管理员可以重放。",
         "delivery.expired": "已经不值得通知（二维码、别人说的话）。管理员可以重放。",
-        "delivery.superseded": "同一机器人的同类新通知已经取代了它（二维码、机器人状态）。终态。",
+        "delivery.superseded": "同一机器人的同类新通知已经取代了它，或者其中的二维码已不能再扫。终态。",
         "delivery.dead": "死信：重试次数用完，或者地址已停用（410，或连续失败 5 天）。管理员可以重放。",
         "delivery.cancelled": "渠道在此之前被移除。终态。",
         "delivery.answered": "创建这条消息的请求还在等待，已经在应答里得到了结果：不再回调。终态。",

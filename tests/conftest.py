@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-import httpx
+import httpx2
 import pytest
 
 from tests.openapi import answer_place, errors
@@ -52,7 +52,7 @@ def answers_conform() -> Iterator[None]:
     """Check every answer that a test gets by `wxrc_http.testing.Caller` against the OpenAPI document."""
     enveloped = testing.enveloped
 
-    def checked(response: httpx.Response) -> httpx.Response:
+    def checked(response: httpx2.Response) -> httpx2.Response:
         place = answer_place(response.request.url.path.removeprefix("/api/"), response.status_code)
         assert [] == errors(place, enveloped(response).json())
         return response

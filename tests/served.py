@@ -14,6 +14,7 @@ from wxrc_http import Api
 from wxrc_http.testing import FakeBackend, a_head, dumps, signed
 from wxrc_service.connections import Limits
 from wxrc_service.http_server import Server
+from wxrc_service.proxies import TrustedProxies
 
 LIMIT_S = 30.0
 LIMITS = Limits(head_s=3.0, request_s=4.0, idle_s=3.0, answer_s=3.0, close_s=2.0)
@@ -23,7 +24,8 @@ LIMITS = Limits(head_s=3.0, request_s=4.0, idle_s=3.0, answer_s=3.0, close_s=2.0
 class Served:
     """The API behind `wxrc_service.http_server`."""
 
-    def __init__(self, *, uvloop_too: bool = True, **limits: Any) -> None:
+    def __init__(self, *, uvloop_too: bool = True, proxies: TrustedProxies | None = None, **limits: Any) -> None:
+        self.proxies = proxies
         self.backend = FakeBackend()
         self.limits = evolve(LIMITS, **limits)
         self.ready = threading.Event()
@@ -41,7 +43,7 @@ class Served:
         listener.bind(("127.0.0.1", 0))
         listener.listen(128)
         self.port: int = listener.getsockname()[1]
-        self.server = Server(Api(self.backend, body_timeout_s=0.5), self.limits)
+        self.server = Server(Api(self.backend, body_timeout_s=0.5), self.limits, self.proxies)
         self.ready.set()
         await self.server.serve(sockets=[listener])
 

@@ -237,7 +237,7 @@ def test_replay(virtual: Virtual, client: ScriptedClient, away: Away) -> None:
             len(await events_of(gateway, delivery.DeliveryDue)),
         )
 
-        await gateway.callbacks.replay_one(first)
+        assert 1 == await gateway.callbacks.replay_ids([first])
         await until(lambda: away.acknowledged[5:] == [first] and not gateway.world.deliveries)
         seqs = [delivery.cause(f"delivery/{each}") for each in rest]
         assert 0 == await gateway.callbacks.replay(Selection(first=seqs[1], last=seqs[2])), "they are no dead letters"
@@ -246,7 +246,8 @@ def test_replay(virtual: Virtual, client: ScriptedClient, away: Away) -> None:
         assert 0 == await gateway.callbacks.replay(Selection(since=gateway.clock() + 1), delivered=True)
         assert 0 == await gateway.callbacks.replay(Selection(botcode="other"), delivered=True)
         with pytest.raises(NotFound, match="no callback 'evt_1_x'"):
-            await gateway.callbacks.replay_one("evt_1_x")
+            await gateway.callbacks.replay_ids([first, "evt_1_x"])
+        assert not gateway.world.deliveries, "of several, all are replayed or none"
         with pytest.raises(NotFound, match="no channel 'x'"):
             await gateway.callbacks.retry("x")
         assert all(texts[each["seq"]] == each for each in virtual.callbacks)

@@ -59,6 +59,12 @@ def test_the_whole_way(data: Path) -> None:
     assert ("evt_1_crm", 11) == (dead["id"], dead["attempts"])
     assert [] == json.loads(run(data, "dead", "--json", "--channel", "other").output)
 
+    shown = json.loads(run(data, "show", "evt_1_crm", "--json").output)
+    assert [("delivery.due", ""), ("delivery.given_up", "answered 502")] == [
+        (step["event"], step["reason"]) for step in shown["steps"]
+    ]
+    assert "attempt 11; answered 502" in run(data, "show", "evt_1_crm").output
+
     refused = run(data, "replay", "evt_1_crm")
     assert (1, True) == (refused.exit_code, "run `wxrc callbacks retry crm` first" in refused.output)
     assert 0 == run(data, "retry", "crm").exit_code

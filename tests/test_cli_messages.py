@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-import httpx
+import httpx2
 import pytest
 
 from tests.images import png
@@ -45,7 +45,7 @@ def log_in(service: Service, botcode: str, digits: list[str]) -> str:
         while not (found := re.search(r"http\S+/sim/qr/\S+", said)):
             said += process.stdout.readline()
         scan_and_confirm(found[0])
-        shown = re.search(r'class="digits">(\d+)<', httpx.get(found[0]).text)
+        shown = re.search(r'class="digits">(\d+)<', httpx2.get(found[0]).text)
         for each in [*digits, shown[1]] if shown else []:
             process.stdin.write(each + "\n")
             process.stdin.flush()
@@ -93,7 +93,7 @@ def test_an_image(service: Service) -> None:
 
     assert "not a PNG" in wrong.stderr
     [picture] = [each["image"] for each in record(service.url, "zhao") if "image" in each]
-    shown = httpx.get(f"{service.url}/sim/picture/{picture}")
+    shown = httpx2.get(f"{service.url}/sim/picture/{picture}")
     assert ("image/png", png()) == (shown.headers["content-type"], shown.content)
 
 

@@ -24,7 +24,8 @@ from wxrc_core.testing.strategies import folded as fold
 
 ADDED = bot.BotAdded(at=1, botcode="b", puppet="simulator")
 REQUESTED = bot.LoginRequested(at=2, operation=5, kind="mac")
-CODE = bot.QrCodeIssued(at=3, text="qr-1", expires_at=120_003, image_url="/qr/1.png")
+CODE = bot.QrCodeIssued(at=3, expires_at=120_003, code_id="id of qr-1")
+OLD_CODE = bot.QrCodeIssued(at=3, expires_at=120_003, text="qr-1", image_url="/qr/1.png")  # of an earlier release
 SCANNED = bot.QrCodeScanned(at=4)
 LOGGED_IN = bot.LoggedIn(at=5, wxid="wxid_b", name="Bot")
 LOST = bot.LinkLost(at=6, reason="the connection broke")
@@ -53,7 +54,8 @@ def _carry_out(kind: Kind, operation: int, login_kind: str = "") -> bot.CarryOut
 def _command(the_bot: bot.Bot | None, when: Any) -> bot.Command:
     """Return a command as it is, and a report as one of the client that runs now."""
     if isinstance(when, get_args(BotReport)):
-        return bot.TakeReport(run=the_bot.run if the_bot else 0, report=when, image_url="/qr/2.png")
+        code_id = f"id of {when.text}" if isinstance(when, ReportQrCode) else ""
+        return bot.TakeReport(run=the_bot.run if the_bot else 0, report=when, code_id=code_id)
     return when  # type: ignore[no-any-return]
 
 
@@ -92,14 +94,14 @@ CASES: list[tuple[str, tuple[Any, ...], Any, tuple[Any, ...]]] = [
         "a code",
         AWAITING,
         report_code("qr-1"),
-        (bot.QrCodeIssued(at=9, text="qr-1", expires_at=99, image_url="/qr/2.png"),),
+        (bot.QrCodeIssued(at=9, expires_at=99, code_id="id of qr-1"),),
     ),
     ("the same code shown again", SHOWN, report_code("qr-1"), ()),
     (
         "the next code",
         SHOWN,
         report_code("qr-2"),
-        (bot.QrCodeIssued(at=9, text="qr-2", expires_at=99, image_url="/qr/2.png"),),
+        (bot.QrCodeIssued(at=9, expires_at=99, code_id="id of qr-2"),),
     ),
     (
         "a code although we hold it to be logged in",
@@ -250,7 +252,8 @@ def notify(status: str, reason: str = "", wxid: str = "wxid_b", name: str = "Bot
     return Notify("b", "botStatus", {"botStatus": status, "reason": reason, "wxid": wxid, "name": name})
 
 
-QR_NOTICE = Notify(
+QR_NOTICE = Notify("b", "qrCode", {"expiresAt": 120_003}, expires_at=120_003, code_id="id of qr-1")
+OLD_QR_NOTICE = Notify(
     "b", "qrCode", {"qrcodeImageUrl": "/qr/1.png", "qrcode": "qr-1", "expiresAt": 120_003}, expires_at=120_003
 )
 
@@ -262,6 +265,7 @@ REACTIONS: list[tuple[tuple[Any, ...], tuple[Any, ...]]] = [
     ((*SHOWN, bot.LoginRequested(at=9, operation=6, kind="mac")), (CLIENT, RECORDS, QR_NOTICE)),
     ((*SHOWN, bot.LoginRequested(at=9, operation=6, kind="web")), (CLIENT, RECORDS)),
     (SHOWN, (QR_NOTICE,)),
+    ((*AWAITING, OLD_CODE), (OLD_QR_NOTICE,)),
     ((*SHOWN, SCANNED), ()),
     (LOGIN, (notify("login"), QUEUE, RECORDS)),
     ((*LOGIN, bot.LoginRepeated(at=9, operation=6)), (notify("login"), RECORDS)),

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from tests.live import Service, cli_json, send, signed
@@ -44,7 +44,7 @@ def service(made: tuple[Path, str], tmp_path: Path) -> Iterator[Service]:
 
 def health(service: Service, name: str = "healthz") -> tuple[int, dict[str, Any]]:
     """Ask the service how it is."""
-    answer = httpx.get(f"{service.url}/{name}", timeout=LIMIT_S, trust_env=False)
+    answer = httpx2.get(f"{service.url}/{name}", timeout=LIMIT_S, trust_env=False)
     return answer.status_code, answer.json()
 
 
@@ -202,7 +202,7 @@ def test_descriptors_used_up(service: Service) -> None:
     """With every descriptor in use a client that is connected goes on, the log says so once, and with some free again all is well."""
     assert service.process is not None
     pid = service.process.pid
-    with httpx.Client(trust_env=False, timeout=LIMIT_S) as client, ExitStack() as stack:
+    with httpx2.Client(trust_env=False, timeout=LIMIT_S) as client, ExitStack() as stack:
         client.get(f"{service.url}/healthz")
         in_use = len(os.listdir(f"/proc/{pid}/fd"))
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (in_use + 20, in_use + 20))

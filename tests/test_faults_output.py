@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from tests.live import Service, free_port, signed, surroundings
@@ -41,7 +41,7 @@ def start(
 
 def until_up(port: int) -> None:
     """Wait until the service is well."""
-    until(lambda: httpx.get(f"http://127.0.0.1:{port}/healthz", trust_env=False).status_code == 200)
+    until(lambda: httpx2.get(f"http://127.0.0.1:{port}/healthz", trust_env=False).status_code == 200)
 
 
 def until(there: Callable[[], bool]) -> None:
@@ -51,7 +51,7 @@ def until(there: Callable[[], bool]) -> None:
         try:
             if there():
                 return
-        except httpx.TransportError:
+        except httpx2.TransportError:
             pass
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -71,7 +71,7 @@ def test_the_reader_of_its_output_goes(tmp_path: Path) -> None:
     until_up(port)
     url = f"http://127.0.0.1:{port}"
     request = signed("demo", key, "demo", "login", {})
-    answer = httpx.post(f"{url}/api/login", content=request.content, headers=request.headers, trust_env=False)
+    answer = httpx2.post(f"{url}/api/login", content=request.content, headers=request.headers, trust_env=False)
 
     def told() -> bool:
         done = subprocess.run(

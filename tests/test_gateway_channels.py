@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import httpx
+import httpx2
 import pytest
 
 from tests.receiver import Answer, Receiver
@@ -29,7 +29,7 @@ async def code(gateway: Gateway, key: str, chid: str = "crm") -> str:
     """Ask for the bot's status, signed with this KEY; return the answer's code."""
     head = a_head(chid=chid, botcode="demo", txtime=str(gateway.clock()))
     raw = dumps({"reqHead": head, "reqBody": {}}).encode()
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(Api(gateway)), base_url="http://wxrc.example") as http:
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(Api(gateway)), base_url="http://wxrc.example") as http:
         answer = await http.post(
             "/api/botStatus", content=raw, headers=signed(raw, key) | {"Content-Type": "application/json"}
         )

@@ -30,7 +30,7 @@ async def use(gateway: Gateway) -> None:
     async for recorded in gateway.events():
         assert_type(recorded.event, Event)
         if isinstance(recorded.event, bot.QrCodeIssued):
-            assert_type(recorded.event.text, str)
+            assert_type(recorded.event.code_id, str)
         print(recorded.event.at)
 """
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from msgspec.structs import replace
 
@@ -24,11 +24,11 @@ class From:
     """The application as it is called from an address."""
 
     def __init__(self, backend: FakeBackend, address: str) -> None:
-        self._http = httpx.AsyncClient(
-            transport=httpx.ASGITransport(Api(backend), client=(address, 1)), base_url="http://wxrc.example"
+        self._http = httpx2.AsyncClient(
+            transport=httpx2.ASGITransport(Api(backend), client=(address, 1)), base_url="http://wxrc.example"
         )
 
-    async def status(self, key: str = "") -> httpx.Response:
+    async def status(self, key: str = "") -> httpx2.Response:
         """Ask for a bot's status."""
         raw = a_json(body={})
         said = signed(raw, key) if key else signed(raw)

@@ -38,7 +38,7 @@ def _read_as_not_sent(state: Message, at: int, detail: str, *, resend: bool) -> 
 
 def _listen_to_any_client(the_bot: bot.Bot, command: bot.Command) -> bot.BotEvent | None:
     if isinstance(command, bot.TakeReport):
-        return bot._reported(the_bot, command.report, command.image_url)
+        return bot._reported(the_bot, command.report, command.code_id)
     return _NEXT_EVENT(the_bot, command)
 
 

@@ -8,8 +8,8 @@ from wxrc_core.testing.scenario import given
 
 ADDED = bot.BotAdded(at=1, botcode="b", puppet="scripted")
 REQUESTED = bot.LoginRequested(at=2, operation=5)
-CODE = bot.TakeReport(run=1, report=ReportQrCode(at=3, text="code", expires_at=9), image_url="/qr/1.png")
-ISSUED = bot.QrCodeIssued(at=3, text="code", expires_at=9, image_url="/qr/1.png")
+CODE = bot.TakeReport(run=1, report=ReportQrCode(at=3, text="code", expires_at=9), code_id="c1")
+ISSUED = bot.QrCodeIssued(at=3, expires_at=9, code_id="c1")
 QUEUED = message.MessageQueued(
     at=1, chid="ch", botcode="b", txcode="1", interface="roomSendText", digest="d", text="hi"
 )

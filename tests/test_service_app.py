@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import anyio
-import httpx
+import httpx2
 import pytest
 from attrs import frozen
 from fastapi import FastAPI
@@ -92,7 +92,7 @@ PLACES = {
 @asynccontextmanager
 async def served(
     place: Place, public_url: str | None = None, **how: object
-) -> AsyncIterator[tuple[Gateway, httpx.AsyncClient, str]]:
+) -> AsyncIterator[tuple[Gateway, httpx2.AsyncClient, str]]:
     """Run a gateway with channel `crm` and simulated bot `zhao`, its application at this place; yield it, a client, and the KEY."""
     with SimulatedWeChat(":memory:") as world:
         gateway = Gateway(
@@ -103,8 +103,8 @@ async def served(
         app = place.wrap(wxrc_app(gateway, simulator=world, **how))  # type: ignore[arg-type]
         async with (
             gateway,
-            httpx.AsyncClient(
-                transport=httpx.ASGITransport(app), base_url="http://localhost", follow_redirects=False
+            httpx2.AsyncClient(
+                transport=httpx2.ASGITransport(app), base_url="http://localhost", follow_redirects=False
             ) as client,
         ):
             made = await gateway.add_channel("crm")
@@ -120,7 +120,7 @@ async def until(there: Callable[[], bool]) -> None:
             await anyio.sleep(0.005)
 
 
-async def ask(client: httpx.AsyncClient, prefix: str, key: str, interface: str, **body: str) -> dict[str, object]:
+async def ask(client: httpx2.AsyncClient, prefix: str, key: str, interface: str, **body: str) -> dict[str, object]:
     """Call an interface, signed; return the answer's `resBody`."""
     request = signed("crm", key, "zhao", interface, body)
     answer = await client.post(f"{prefix}/api/{interface}", content=request.content, headers=request.headers)
@@ -142,7 +142,7 @@ async def test_the_main_job_at_any_place(place: Place) -> None:
     async with served(place) as (gateway, client, key):
         asked = await ask(client, place.asked, key, "login")
         await until(lambda: gateway.bot("zhao").qr is not None)  # type: ignore[union-attr]
-        code = gateway.bot("zhao").qr  # type: ignore[union-attr]
+        code = await gateway.qr_code("zhao")
         assert code is not None
         image = await client.get(arriving(code.image_url))
         page = await client.get(arriving(code.text))
@@ -186,7 +186,7 @@ async def test_without_a_simulator_there_are_no_phones() -> None:
     gateway = Gateway(store=MemoryStore(), puppets={})
     async with (
         gateway,
-        httpx.AsyncClient(transport=httpx.ASGITransport(wxrc_app(gateway)), base_url="http://localhost") as client,
+        httpx2.AsyncClient(transport=httpx2.ASGITransport(wxrc_app(gateway)), base_url="http://localhost") as client,
     ):
         answers = [await client.get(path) for path in ("/sim", "/sim/api/zhao", "/sim/static/sim.css")]
         home = await client.get("/")
@@ -199,8 +199,8 @@ async def test_before_and_after() -> None:
     """An application whose gateway is not running answers 503 with the reason, everywhere where it matters, and no 500."""
     gateway = Gateway(store=MemoryStore(), puppets={})
     request = signed("crm", "x" * 40, "zhao", "botStatus", {})
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(wxrc_app(gateway)), base_url="http://localhost"
+    async with httpx2.AsyncClient(
+        transport=httpx2.ASGITransport(wxrc_app(gateway)), base_url="http://localhost"
     ) as client:
 
         async def look() -> list[int]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import httpx
+import httpx2
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -27,10 +27,10 @@ def wechat(tmp_path: Path) -> Iterator[SimulatedWeChat]:
 
 
 @pytest.fixture
-async def http(wechat: SimulatedWeChat) -> AsyncIterator[httpx.AsyncClient]:
+async def http(wechat: SimulatedWeChat) -> AsyncIterator[httpx2.AsyncClient]:
     """Return a client of the API that is no browser."""
-    transport = httpx.ASGITransport(Starlette(routes=routes(wechat)))
-    async with httpx.AsyncClient(transport=transport, base_url="http://sim.test/sim/api") as client:
+    transport = httpx2.ASGITransport(Starlette(routes=routes(wechat)))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://sim.test/sim/api") as client:
         yield client
 
 
@@ -43,7 +43,7 @@ def log_in(wechat: SimulatedWeChat) -> int:
     return login.client
 
 
-async def test_the_record_is_what_reached_wechat(wechat: SimulatedWeChat, http: httpx.AsyncClient) -> None:
+async def test_the_record_is_what_reached_wechat(wechat: SimulatedWeChat, http: httpx2.AsyncClient) -> None:
     """The record has what the client sent, in order, with WeChat's ids and the gateway's; not what others wrote."""
     client = log_in(wechat)
     room = wechat.directory.find_room("demo", "测试群")
@@ -69,7 +69,7 @@ async def test_the_record_is_what_reached_wechat(wechat: SimulatedWeChat, http: 
     assert {"record": expected} == (await http.get("/demo/record")).json()
 
 
-async def test_saying_by_topic_and_by_id(wechat: SimulatedWeChat, http: httpx.AsyncClient) -> None:
+async def test_saying_by_topic_and_by_id(wechat: SimulatedWeChat, http: httpx2.AsyncClient) -> None:
     """A room is named by topic or id, a writer by name or id, and a direct chat by its person."""
     room = wechat.directory.find_room("demo", "测试群")
     [person, *_] = wechat.directory.members("demo", room.id)
@@ -87,7 +87,7 @@ async def test_saying_by_topic_and_by_id(wechat: SimulatedWeChat, http: httpx.As
     assert {person.id} == {message.from_id for message in waiting}
 
 
-async def test_the_state_tells_of_login_and_rooms(wechat: SimulatedWeChat, http: httpx.AsyncClient) -> None:
+async def test_the_state_tells_of_login_and_rooms(wechat: SimulatedWeChat, http: httpx2.AsyncClient) -> None:
     """The state follows the account from logged out over a waiting code to logged in and out again."""
     states = [(await http.get("/demo")).json()["state"]]
     wechat.logins.issue("demo", lifetime_ms=60_000, digits=False)
@@ -103,7 +103,7 @@ async def test_the_state_tells_of_login_and_rooms(wechat: SimulatedWeChat, http:
     assert [True, False, True] == [*kicked, out]
 
 
-async def test_rooms_are_made_changed_and_dissolved(wechat: SimulatedWeChat, http: httpx.AsyncClient) -> None:
+async def test_rooms_are_made_changed_and_dissolved(wechat: SimulatedWeChat, http: httpx2.AsyncClient) -> None:
     """Rooms can be added under a topic that is there already, renamed, given a fault, and dissolved."""
     added = (await http.post("/demo/addRoom", json={"topic": "测试群"})).json()
     several = await http.post("/demo/changeRoom", json={"room": "测试群", "topic": "甲"})
@@ -143,7 +143,7 @@ async def test_rooms_are_made_changed_and_dissolved(wechat: SimulatedWeChat, htt
     ],
 )
 async def test_what_is_wrong_is_named(
-    wechat: SimulatedWeChat, http: httpx.AsyncClient, method: str, path: str, body: str | None, status: int, said: str
+    wechat: SimulatedWeChat, http: httpx2.AsyncClient, method: str, path: str, body: str | None, status: int, said: str
 ) -> None:
     """Each kind of fault has its status and a sentence that names the field; nothing is written."""
     answer = await http.request(method, path, content=body.encode() if body is not None else None)
@@ -180,7 +180,7 @@ def as_bytes(value: Any) -> bytes:
     call="say", method="POST", body=b'{"room": "\xe6\xb5\x8b\xe8\xaf\x95\xe7\xbe\xa4", "from": "a", "text": "\\u0000"}'
 )
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-async def test_no_input_breaks_it(http: httpx.AsyncClient, call: str, method: str, body: bytes) -> None:
+async def test_no_input_breaks_it(http: httpx2.AsyncClient, call: str, method: str, body: bytes) -> None:
     """Whatever is sent, the answer is JSON with a status below 500, and the next call works."""
     url = "/demo/" + quote(call, safe="") if call else "/demo"
     answer = await http.request(method, url, content=body)

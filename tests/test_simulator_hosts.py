@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import httpx
+import httpx2
 import pytest
 from starlette.applications import Starlette
 
@@ -29,12 +29,12 @@ FOREIGN = (
 
 
 @asynccontextmanager
-async def browser(*names: str) -> AsyncIterator[httpx.AsyncClient]:
+async def browser(*names: str) -> AsyncIterator[httpx2.AsyncClient]:
     """Give a client of a guarded simulator with bot `zhao`; these names are allowed besides loopback."""
     with SimulatedWeChat(":memory:") as wechat:
         wechat.ensure_account("zhao", {})
         app = HostGuard(Starlette(routes=routes(wechat)), names)
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
+        async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://localhost") as client:
             yield client
 
 

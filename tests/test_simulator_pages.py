@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import anyio
-import httpx
+import httpx2
 import pytest
 from starlette.applications import Starlette
 
@@ -30,10 +30,10 @@ def wechat(tmp_path: Path) -> Iterator[SimulatedWeChat]:
 
 
 @pytest.fixture
-async def browser(wechat: SimulatedWeChat) -> AsyncIterator[httpx.AsyncClient]:
+async def browser(wechat: SimulatedWeChat) -> AsyncIterator[httpx2.AsyncClient]:
     """Return a browser that follows redirects."""
-    transport = httpx.ASGITransport(Starlette(routes=routes(wechat)))
-    async with httpx.AsyncClient(transport=transport, base_url="http://sim.test", follow_redirects=True) as browser:
+    transport = httpx2.ASGITransport(Starlette(routes=routes(wechat)))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://sim.test", follow_redirects=True) as browser:
         yield browser
 
 
@@ -50,7 +50,7 @@ def puppet(wechat: SimulatedWeChat, public_url: str = "http://sim.test", **optio
     return SimulatedPuppet(context, wechat)
 
 
-def live_tag(page: httpx.Response) -> str:
+def live_tag(page: httpx2.Response) -> str:
     """Return the tag of a page's live part."""
     found = re.search(r'data-live="([0-9a-f]+)"', page.text)
     assert found
@@ -60,15 +60,15 @@ def live_tag(page: httpx.Response) -> str:
 # -- QR codes ----------------------------------------------------------------------------------------------------------
 
 
-async def test_scanning_and_confirming(wechat: SimulatedWeChat, browser: httpx.AsyncClient) -> None:
+async def test_scanning_and_confirming(wechat: SimulatedWeChat, browser: httpx2.AsyncClient) -> None:
     """Opening the code's URL scans it; the form there that posts to `/confirm` logs the bot in, and the page says so."""
     async with running(puppet(wechat)) as client:
         url = (await client.until(ReportQrCode)).text
         page = await browser.get(url)
 
         assert 200 == page.status_code
-        assert f'action="{httpx.URL(url).path}/confirm"' in page.text
-        assert f'action="{httpx.URL(url).path}/refuse"' in page.text
+        assert f'action="{httpx2.URL(url).path}/confirm"' in page.text
+        assert f'action="{httpx2.URL(url).path}/refuse"' in page.text
 
         confirmed = await browser.post(f"{url}/confirm")
         await client.until(ReportLoggedIn)
@@ -79,7 +79,7 @@ async def test_scanning_and_confirming(wechat: SimulatedWeChat, browser: httpx.A
         assert "登录成功" in after.text
 
 
-async def test_refusing(wechat: SimulatedWeChat, browser: httpx.AsyncClient) -> None:
+async def test_refusing(wechat: SimulatedWeChat, browser: httpx2.AsyncClient) -> None:
     """The other form refuses the login, and the page says how to try again."""
     async with running(puppet(wechat)) as client:
         url = (await client.until(ReportQrCode)).text
@@ -93,7 +93,7 @@ async def test_refusing(wechat: SimulatedWeChat, browser: httpx.AsyncClient) -> 
         assert [] == client.all(ReportLoggedIn)
 
 
-async def test_digits_are_shown_after_confirming(wechat: SimulatedWeChat, browser: httpx.AsyncClient) -> None:
+async def test_digits_are_shown_after_confirming(wechat: SimulatedWeChat, browser: httpx2.AsyncClient) -> None:
     """With `digits=on` the page shows the digits once the login is confirmed, not before."""
     async with running(puppet(wechat, digits="on")) as client:
         url = (await client.until(ReportQrCode)).text
@@ -107,7 +107,7 @@ async def test_digits_are_shown_after_confirming(wechat: SimulatedWeChat, browse
         await client.until(ReportLoggedIn)
 
 
-async def test_codes_that_work_no_more_say_so(wechat: SimulatedWeChat, browser: httpx.AsyncClient) -> None:
+async def test_codes_that_work_no_more_say_so(wechat: SimulatedWeChat, browser: httpx2.AsyncClient) -> None:
     """Expired, taken-back and unknown codes have pages that say what happened and what to do, and confirm nothing."""
     expired = wechat.logins.issue("demo", lifetime_ms=-1, digits=False)
     withdrawn = wechat.logins.issue("demo", lifetime_ms=60_000, digits=False)
@@ -124,7 +124,7 @@ async def test_codes_that_work_no_more_say_so(wechat: SimulatedWeChat, browser: 
 
 
 async def test_looking_at_a_code_without_reading_it_is_no_scan(
-    wechat: SimulatedWeChat, browser: httpx.AsyncClient
+    wechat: SimulatedWeChat, browser: httpx2.AsyncClient
 ) -> None:
     """A HEAD request, as a link checker sends it, leaves the code as it was."""
     code = wechat.logins.issue("demo", lifetime_ms=60_000, digits=False)
@@ -136,14 +136,14 @@ async def test_looking_at_a_code_without_reading_it_is_no_scan(
 # -- phone and chats ---------------------------------------------------------------------------------------------------
 
 
-async def test_the_phone_shows_the_login_and_logs_out(wechat: SimulatedWeChat, browser: httpx.AsyncClient) -> None:
+async def test_the_phone_shows_the_login_and_logs_out(wechat: SimulatedWeChat, browser: httpx2.AsyncClient) -> None:
     """The phone shows a waiting login, then since when it is logged in; its button logs the client out."""
     assert "未登录" in (await browser.get("/sim/demo")).text
     async with running(puppet(wechat)) as client:
         url = (await client.until(ReportQrCode)).text
         waiting = await browser.get("/sim/demo")
 
-        assert httpx.URL(url).path in waiting.text
+        assert httpx2.URL(url).path in waiting.text
 
         await browser.post(f"{url}/confirm")
         await client.until(ReportLoggedIn)
@@ -158,7 +158,7 @@ async def test_the_phone_shows_the_login_and_logs_out(wechat: SimulatedWeChat, b
         assert "从手机退出" in out.text
 
 
-async def test_a_chat_is_read_and_written(wechat: SimulatedWeChat, browser: httpx.AsyncClient) -> None:
+async def test_a_chat_is_read_and_written(wechat: SimulatedWeChat, browser: httpx2.AsyncClient) -> None:
     """What the bot sent stands in the room's page; what a person writes there reaches the bot, mention included."""
     room = wechat.directory.find_room("demo", "测试群")
     [person, *_] = wechat.directory.members("demo", room.id)
@@ -182,7 +182,7 @@ async def test_a_chat_is_read_and_written(wechat: SimulatedWeChat, browser: http
         assert ("@demo 你好\n谢谢", True, person.name) == (message.text, message.mentioned, message.from_name)
 
 
-async def test_a_direct_chat_is_written(wechat: SimulatedWeChat, browser: httpx.AsyncClient) -> None:
+async def test_a_direct_chat_is_written(wechat: SimulatedWeChat, browser: httpx2.AsyncClient) -> None:
     """A person writes to the bot directly on the page of their chat."""
     [person, *_] = wechat.directory.people("demo")
     page = await browser.post(f"/sim/demo/user/{person.id}", data={"from": person.id, "text": "在吗"})
@@ -191,7 +191,7 @@ async def test_a_direct_chat_is_written(wechat: SimulatedWeChat, browser: httpx.
     assert [("在吗", "")] == [(message.text, message.room_id) for message in wechat.messages.waiting("demo")]
 
 
-async def test_a_room_is_made_on_the_phone(wechat: SimulatedWeChat, browser: httpx.AsyncClient) -> None:
+async def test_a_room_is_made_on_the_phone(wechat: SimulatedWeChat, browser: httpx2.AsyncClient) -> None:
     """The phone's form makes a room and opens it; an empty name is refused in words."""
     page = await browser.post("/sim/demo/rooms", data={"topic": " 新群 "})
     refused = await browser.post("/sim/demo/rooms", data={"topic": ""})
@@ -202,13 +202,13 @@ async def test_a_room_is_made_on_the_phone(wechat: SimulatedWeChat, browser: htt
 
 
 @pytest.mark.slow
-async def test_a_page_follows_what_happens(wechat: SimulatedWeChat, browser: httpx.AsyncClient) -> None:
+async def test_a_page_follows_what_happens(wechat: SimulatedWeChat, browser: httpx2.AsyncClient) -> None:
     """Asked for its live part, a page answers at once when there is something new, as soon as there is, and 204 else."""
     room = wechat.directory.find_room("demo", "测试群")
     url = f"/sim/demo/room/{room.id}"
     first = await browser.get(url)
     tag = live_tag(first)
-    answers: list[httpx.Response] = []
+    answers: list[httpx2.Response] = []
 
     async def wait() -> None:
         answers.append(await browser.get(url, params={"live": tag}))
@@ -242,7 +242,7 @@ async def test_a_page_follows_what_happens(wechat: SimulatedWeChat, browser: htt
         ("en;q=much", "zh-CN"),
     ],
 )
-async def test_pages_speak_the_language_that_is_preferred(browser: httpx.AsyncClient, header: str, lang: str) -> None:
+async def test_pages_speak_the_language_that_is_preferred(browser: httpx2.AsyncClient, header: str, lang: str) -> None:
     """Chinese is the default; English where the browser prefers it."""
     page = await browser.get("/sim/demo", headers={"accept-language": header})
 
@@ -263,7 +263,7 @@ def test_all_words_are_there_in_both_languages() -> None:
 @pytest.mark.parametrize(
     "path", ["/sim", "/sim/demo", "/sim/static/sim.css", "/sim/qr/none", "/sim/nothing/at/all", "/sim/api/demo"]
 )
-async def test_every_answer_keeps_to_itself(browser: httpx.AsyncClient, path: str) -> None:
+async def test_every_answer_keeps_to_itself(browser: httpx2.AsyncClient, path: str) -> None:
     """Every answer forbids foreign and inline script, framing and guessing of types."""
     page = await browser.get(path)
     policy = page.headers["content-security-policy"]
@@ -279,7 +279,7 @@ async def test_every_answer_keeps_to_itself(browser: httpx.AsyncClient, path: st
 
 @pytest.mark.wire("attack.console")
 @pytest.mark.wire("attack.console")
-async def test_names_and_texts_are_harmless(wechat: SimulatedWeChat, browser: httpx.AsyncClient) -> None:
+async def test_names_and_texts_are_harmless(wechat: SimulatedWeChat, browser: httpx2.AsyncClient) -> None:
     """Markup in a bot's code, a topic, a name or a text is shown and not obeyed."""
     wechat.ensure_account("<b>bot", {})
     room = wechat.directory.add_room("<b>bot", EVIL)
@@ -320,7 +320,7 @@ async def test_names_and_texts_are_harmless(wechat: SimulatedWeChat, browser: ht
 @pytest.mark.wire("attack.console")
 @pytest.mark.wire("attack.console")
 async def test_other_sites_cannot_post(
-    wechat: SimulatedWeChat, browser: httpx.AsyncClient, headers: dict[str, str], status: int
+    wechat: SimulatedWeChat, browser: httpx2.AsyncClient, headers: dict[str, str], status: int
 ) -> None:
     """A form on another site's page is refused by the pages and the API; a client that is no browser is not."""
     code = wechat.logins.issue("demo", lifetime_ms=60_000, digits=False)
@@ -348,7 +348,7 @@ async def test_other_sites_cannot_post(
         ("GET", "/sim/%00/%ff", 404),
     ],
 )
-async def test_what_is_not_there(browser: httpx.AsyncClient, method: str, path: str, status: int) -> None:
+async def test_what_is_not_there(browser: httpx2.AsyncClient, method: str, path: str, status: int) -> None:
     """What is not there, or takes no such request, is answered by a page with words and a way on."""
     page = await browser.request(method, path)
 
@@ -360,7 +360,7 @@ async def test_what_is_not_there(browser: httpx.AsyncClient, method: str, path: 
     "body", [b"text=%ff&from=x", b"\xff\xfe", b"text=" + b"x" * 70_000, b"&".join([b"a=1"] * 50), b""]
 )
 async def test_broken_forms_are_refused_in_words(
-    wechat: SimulatedWeChat, browser: httpx.AsyncClient, body: bytes
+    wechat: SimulatedWeChat, browser: httpx2.AsyncClient, body: bytes
 ) -> None:
     """A form that cannot be read writes nothing and is answered by a page."""
     room = wechat.directory.rooms("demo")[0]

@@ -4,7 +4,7 @@ import socket
 from pathlib import Path
 
 import anyio
-import httpx
+import httpx2
 import pytest
 import uvicorn
 from anyio.abc import TaskGroup
@@ -52,7 +52,7 @@ async def _start(server: uvicorn.Server, listener: socket.socket, tasks: TaskGro
 
 async def _use(wechat: SimulatedWeChat, url: str) -> None:
     async with (
-        httpx.AsyncClient(base_url=url, follow_redirects=True) as browser,
+        httpx2.AsyncClient(base_url=url, follow_redirects=True) as browser,
         running(puppet(wechat, url)) as client,
     ):
         await browser.post((await client.until(ReportQrCode)).text + "/confirm")

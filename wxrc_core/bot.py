@@ -15,7 +15,7 @@ Every client that is started for the bot is a *run* with a number, and whatever 
 report of an earlier run is ignored: it describes a client that is gone.
 """
 
-from typing import TypeAlias, assert_never
+from typing import Any, TypeAlias, assert_never
 
 from attrs import frozen
 
@@ -101,11 +101,11 @@ class CarryOut:
 
 @frozen(kw_only=True)
 class TakeReport:
-    """Take a report of the client that has this run number; `image_url` is where the image of a reported QR code can be seen."""
+    """Take a report of the client that has this run number; `code_id` says which code a reported QR code is (`wxrc_core.qr_code`)."""
 
     run: int
     report: BotReport
-    image_url: str = ""
+    code_id: str = ""
 
 
 @frozen(kw_only=True)
@@ -182,7 +182,7 @@ def _next_event(bot: Bot, command: Command) -> BotEvent | None:
             check_free(bot, added.botcode)
             return None
         case TakeReport():
-            return _reported(bot, command.report, command.image_url) if command.run == bot.run else None
+            return _reported(bot, command.report, command.code_id) if command.run == bot.run else None
         case CarryOut():
             return _carried_out(bot, command)
         case RestartClient():
@@ -219,25 +219,25 @@ def _carried_out(bot: Bot, command: CarryOut) -> BotEvent | None:
             assert_never(command.kind)
 
 
-def _reported(bot: Bot, report: BotReport, image_url: str) -> BotEvent | None:
+def _reported(bot: Bot, report: BotReport, code_id: str) -> BotEvent | None:
     match bot.where:
         case LogoutState() | RemovedState():
             return None
         case AwaitingState():
-            return _reported_awaiting(bot, bot.where, report, image_url)
+            return _reported_awaiting(bot, bot.where, report, code_id)
         case LoginState():
             return _reported_login(bot, bot.where, report)
         case _:
             assert_never(bot.where)
 
 
-def _reported_awaiting(bot: Bot, where: AwaitingState, report: BotReport, image_url: str) -> BotEvent | None:
+def _reported_awaiting(bot: Bot, where: AwaitingState, report: BotReport, code_id: str) -> BotEvent | None:
     at = report.at
     match report:
         case ReportQrCode():
-            if bot.pending_exit or (where.qr is not None and where.qr.text == report.text):
+            if bot.pending_exit or (where.qr is not None and where.qr.code_id == code_id):
                 return None  # no longer wanted, or the same code shown again
-            return QrCodeIssued(at=at, text=report.text, expires_at=report.expires_at, image_url=image_url)
+            return QrCodeIssued(at=at, expires_at=report.expires_at, code_id=code_id)
         case ReportScanned():
             return QrCodeScanned(at=at) if where.phase != "scanned" else None
         case ReportDigitsWanted(wrong=wrong):
@@ -356,5 +356,7 @@ def _tell(bot: Bot, status: str) -> Notify:
 
 
 def _tell_qr_code(botcode: str, qr: QrCodeIssued) -> Notify:
-    body = {"qrcodeImageUrl": qr.image_url, "qrcode": qr.text, "expiresAt": qr.expires_at}
-    return Notify(botcode, "qrCode", body, expires_at=qr.expires_at)
+    body: dict[str, Any] = {"expiresAt": qr.expires_at}  # whoever posts it adds what the vault has under `code_id`
+    if not qr.code_id:
+        body |= {"qrcodeImageUrl": qr.image_url, "qrcode": qr.text}  # an earlier release recorded it
+    return Notify(botcode, "qrCode", body, expires_at=qr.expires_at, code_id=qr.code_id)

@@ -125,17 +125,19 @@ class DigitsSubmitted(_Requested):
 
 @frozen(kw_only=True)
 class QrCodeIssued(_BotEvent):
-    """A QR code waits to be scanned.
+    """A QR code waits to be scanned. It logs an account in, so the vault has it and not the log (`wxrc_core.qr_code`).
 
     Attributes:
-        text: What it encodes.
         expires_at: When it stops working (epoch ms).
-        image_url: The unguessable URL under which it can be seen as an image.
+        code_id: Which code it is; empty in logs of older releases.
+        text: What it encodes, in logs of older releases.
+        image_url: Where its image was, in logs of older releases.
     """
 
-    text: str
     expires_at: int
-    image_url: str
+    code_id: str = ""
+    text: str = ""
+    image_url: str = ""
 
 
 @frozen(kw_only=True)

@@ -237,6 +237,7 @@ class BotWorld:
                 kind=notify.kind,
                 body=msgspec.json.encode(body).decode(),
                 expires_at=notify.expires_at,
+                code_id=notify.code_id,
             )
             stream = delivery.stream_name(recorded.position, chid)
             self.deliveries.expect(stream, delivery.Create(due), recorded.position, mono + notify.answer_ms)

@@ -73,6 +73,7 @@ class DeliveryDue:
         kind: `qrCode`, `botStatus`, `userMsg` or `sendStatus`.
         body: The reqBody, as a JSON text.
         expires_at: When it is no longer worth telling (epoch ms), or None.
+        code_id: The QR code that belongs into the body and is in the vault (`wxrc_core.qr_code`), or empty.
     """
 
     at: int
@@ -81,6 +82,7 @@ class DeliveryDue:
     kind: str
     body: str
     expires_at: int | None = None
+    code_id: str = ""
 
 
 @frozen(kw_only=True)
@@ -128,7 +130,7 @@ class DeliveryExpired:
 
 @frozen(kw_only=True)
 class DeliverySuperseded:
-    """A newer notice of its kind about its bot overtook it before it could be delivered."""
+    """A newer notice of its kind about its bot overtook it before it could be delivered, or the QR code that it tells is over."""
 
     at: int
 
@@ -203,6 +205,7 @@ class Delivery(Struct, frozen=True):
         attempts: How many attempts failed.
         wait_ms: How long it waits since the latest of them (ms).
         failed_at: When the latest of them was (epoch ms); 0 = there was none.
+        code_id: The QR code that it tells, or empty.
     """
 
     state: DeliveryState
@@ -214,13 +217,22 @@ class Delivery(Struct, frozen=True):
     attempts: int = 0
     wait_ms: int = 0
     failed_at: int = 0
+    code_id: str = ""
 
 
 def evolve(delivery: Delivery | None, event: DeliveryEvent) -> Delivery:
     """Return the delivery after an event. Total: a recorded fact is never refused; a step that the table does not have changes nothing."""
     if delivery is None:
         if isinstance(event, DeliveryDue):
-            return Delivery(DeliveryState.DUE, event.at, event.chid, event.botcode, event.kind, event.expires_at)
+            return Delivery(
+                DeliveryState.DUE,
+                event.at,
+                event.chid,
+                event.botcode,
+                event.kind,
+                event.expires_at,
+                code_id=event.code_id,
+            )
         if isinstance(event, DeliveryReplayed):
             return Delivery(DeliveryState.DUE, event.at, event.chid, event.botcode, event.kind)
         assert isinstance(event, DeliveryAnswered), "a delivery's first event is `due`, `replayed` or `answered`"
@@ -311,7 +323,7 @@ class Expire:
 
 @frozen(kw_only=True)
 class Supersede:
-    """A newer notice of its kind about its bot is due."""
+    """A newer notice of its kind about its bot is due, or the QR code that it tells is over."""
 
     at: int
 

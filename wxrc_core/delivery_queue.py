@@ -88,6 +88,7 @@ class DeliveryQueues:
         self._overtaken: dict[str, None] = {}  # control notices with a newer one of their kind
         self._cancelled: dict[str, None] = {}  # those whose channel was removed
         self._expiries: Timers[str] = Timers()  # wall clock; of those that are not busy
+        self._code_id = ""  # the QR code that may be scanned now
 
     def __len__(self) -> int:
         return sum(len(queue) for queue in self._queues.values())
@@ -160,7 +161,7 @@ class DeliveryQueues:
         if self._removed(item.state.chid):
             self._cancelled[item.stream] = None
         self._note_kind(queue, item.state.kind, cause)
-        if cause < queue.newest.get(item.state.kind, 0):
+        if cause < queue.newest.get(item.state.kind, 0) or self._code_over(item):
             self._overtaken[item.stream] = None
 
     def _put(self, queue: DeliveryQueue, cause: int, item: Item) -> None:
@@ -174,6 +175,19 @@ class DeliveryQueues:
             queue.newest[kind] = cause
             if before is not None:
                 self._overtaken[before.stream] = None  # those before it are marked already
+
+    def show_code(self, code_id: str) -> None:
+        """Take in which QR code may be scanned now (empty = none): what tells another one is overtaken."""
+        if code_id != self._code_id:
+            self._code_id = code_id
+            for (_, control), queue in self._queues.items():
+                if control:
+                    self._overtaken.update(
+                        (item.stream, None) for item in queue.items.values() if self._code_over(item)
+                    )
+
+    def _code_over(self, item: Item) -> bool:
+        return bool(item.state.code_id) and item.state.code_id != self._code_id
 
     def _forget(self, place: tuple[str, bool], queue: DeliveryQueue, cause: int, item: Item) -> None:
         del queue.items[cause]
@@ -316,12 +330,12 @@ class DeliveryQueues:
             soonest = queue.waiting.next()
             return Wait(min(soonest[0] - now.mono, LOOK_AGAIN_MS) if soonest is not None else LOOK_AGAIN_MS)
         state = item.state
-        if state.expires_at is not None and now.wall >= state.expires_at:
-            return Wait(EXPIRY_MS)
+        if (state.expires_at is not None and now.wall >= state.expires_at) or self._code_over(item):
+            return Wait(EXPIRY_MS)  # its end is about to be recorded
         allowed = endpoint.wait_ms(item.stream, state.attempts, now.mono)
         if allowed != 0:
             return Wait(LOOK_AGAIN_MS if allowed is None else min(allowed, LOOK_AGAIN_MS))
-        return Post(item.stream, chid, self.botcode, state.attempts + 1, item.position, item.body)
+        return Post(item.stream, chid, self.botcode, state.attempts + 1, item.position, item.body, state.code_id)
 
     def begin(self, stream: str) -> None:
         """Take note that a callback is being posted, or given up."""

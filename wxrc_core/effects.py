@@ -65,6 +65,7 @@ class Notify:
         body: The reqBody besides botcode, type, seq and time.
         chid: The one channel that is concerned; empty = every channel with a grant for the bot.
         expires_at: When it is no longer worth telling (epoch ms), or None.
+        code_id: The QR code that is to be told (`wxrc_core.qr_code`), or empty.
         answer_ms: How long the request that made the message may still tell this in its answer (ms); then a callback is due.
     """
 
@@ -73,6 +74,7 @@ class Notify:
     body: dict[str, Any]
     chid: str = ""
     expires_at: int | None = None
+    code_id: str = ""
     answer_ms: int = 0
 
 
@@ -125,6 +127,7 @@ class Post:
         attempt: The number of this attempt, from 1.
         position: That of its `due` event, where its body stands.
         body: The reqBody as a JSON text; None = read it from the log at `position`.
+        code_id: The QR code that belongs into the body and is in the vault (`wxrc_core.qr_code`), or empty.
     """
 
     stream: str
@@ -133,6 +136,7 @@ class Post:
     attempt: int
     position: int
     body: str | None
+    code_id: str = ""
 
 
 @frozen

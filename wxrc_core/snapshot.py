@@ -120,7 +120,9 @@ def restore(snapshot: Snapshot, mono: int) -> World:
         bot_world = world.bot_world(each.botcode)
         bot_world.operations = dict(each.operations)
         if each.botcode in view.bots:
-            bot_world.queue.lists_changed(view.bots[each.botcode].state)
+            state = view.bots[each.botcode].state
+            bot_world.queue.lists_changed(state)
+            bot_world.deliveries.show_code(state.qr.code_id if state.qr is not None else "")
         bot_world.queue.restore(each.queue, by_bot.get(each.botcode, ()), mono)
         bot_world.deliveries.restore(each.deliveries, mono)
         bot_world.restore_messages(world.messages, by_bot.get(each.botcode, ()))

@@ -111,6 +111,7 @@ class World:
         if isinstance(event, bot.BotRemoved):
             world.removed()
         world.queue.lists_changed(state)
+        world.deliveries.show_code(state.qr.code_id if state.qr is not None else "")
         return self._follow(world, bot.react(state, event), recorded, mono)
 
     def _fold_channel(self, recorded: Recorded, event: ChannelEvent, mono: int) -> Sequence[Wake]:

@@ -118,20 +118,21 @@ def peer_of(scope: Any) -> str:
 
 @lru_cache(maxsize=4_096)
 def _allowed(allowed: tuple[str, ...], peer: str) -> bool:
-    address = _address(peer)
+    address = parsed_address(peer)
     return address is not None and any(address in network for network in map(ipaddress.ip_network, allowed))
 
 
 @lru_cache(maxsize=4_096)
 def _place(peer: str) -> str:
     """Return what stands for an address when wrong signatures are counted: of IPv6 the network of a site, since a caller has all of it."""
-    address = _address(peer)
+    address = parsed_address(peer)
     if isinstance(address, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((address, 64), strict=False))
     return peer[:64]
 
 
-def _address(peer: str) -> Address | None:
+def parsed_address(peer: str) -> Address | None:
+    """Return an address, an IPv4 one that is written as IPv6 as what it is; None = it is none."""
     try:
         address = ipaddress.ip_address(peer.partition("%")[0])
     except ValueError:

@@ -6,6 +6,7 @@ from typing import Any
 from wxrc_core.bot import Bot, BotState, user_action
 from wxrc_core.operation import Kind, OperationAccepted
 from wxrc_core.puppet import Capabilities
+from wxrc_core.qr_code import QrCode
 from wxrc_http import bodies, fields
 from wxrc_http.answers import Code, Fault
 from wxrc_http.call import Answer, Call
@@ -56,7 +57,7 @@ async def stop(call: Call) -> Answer:
 
 async def bot_status(call: Call) -> Answer:
     """Tell where the bot stands. While it is logged in but its puppet cannot be reached, that is `err`."""
-    return "done", status_fields(call.bot, call.now)
+    return "done", status_fields(call.bot, await call.backend.qr_code(call.head.botcode))
 
 
 async def bot_list(call: Call) -> Answer:
@@ -75,7 +76,7 @@ async def bot_list(call: Call) -> Answer:
         listed.append(
             {
                 "botcode": botcode,
-                **status_fields(bots[botcode], call.now),
+                **status_fields(bots[botcode], await backend.qr_code(botcode)),
                 "capabilities": _capabilities(backend.capabilities(botcode)),
                 "sendsLeft": left,
                 "nextAt": next_at,
@@ -84,8 +85,8 @@ async def bot_list(call: Call) -> Answer:
     return "done", {"bots": listed, **rest}
 
 
-def status_fields(bot: Bot, now: int) -> dict[str, Any]:
-    """Return the fields of botStatus."""
+def status_fields(bot: Bot, code: QrCode | None) -> dict[str, Any]:
+    """Return the fields of botStatus; `code` is the QR code that waits to be scanned."""
     status = "logout"
     if bot.state is BotState.LOGIN:
         status = "login" if bot.link else "err"
@@ -98,8 +99,8 @@ def status_fields(bot: Bot, now: int) -> dict[str, Any]:
         "wxid": bot.wxid,
         "name": bot.name,
     }
-    if bot.qr is not None and bot.qr.expires_at > now:
-        found["qrcodeImageUrl"] = bot.qr.image_url
+    if code is not None:
+        found["qrcodeImageUrl"] = code.image_url
     return found
 
 

@@ -13,6 +13,7 @@ from wxrc_core.log import Recorded
 from wxrc_core.message import Message, MessageQueued
 from wxrc_core.operation import Operation, OperationAccepted
 from wxrc_core.puppet import Capabilities
+from wxrc_core.qr_code import QrCode
 
 
 @frozen
@@ -41,6 +42,13 @@ class Backend(Protocol):
 
     def bot(self, botcode: str) -> Bot | None:
         """Return a bot, or None where there is none of that name."""
+
+    async def qr_code(self, botcode: str) -> QrCode | None:
+        """Return the QR code of a bot that waits to be scanned, or None; cached, so cheap.
+
+        Raises:
+            Unavailable: It cannot be read just now (503, code 22).
+        """
 
     def capabilities(self, botcode: str) -> Capabilities:
         """Return what the bot's puppet can do."""

@@ -1,4 +1,4 @@
-"""Doubles for testing what speaks the wire: a backend in memory, and a channel that signs. They need the extra `testing` (httpx).
+"""Doubles for testing what speaks the wire: a backend in memory, and a channel that signs. They need the extra `testing` (httpx2).
 
 The backend keeps its log in a list and lets the core decide and fold, so it is as honest as a store: what a request leaves behind can be
 counted.
@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
-import httpx
+import httpx2
 import msgspec
 
 from wxrc_core import aggregate, bot, channel, content, message, operation, puppet
 from wxrc_core.localized import LocalizedText
 from wxrc_core.log import Recorded
+from wxrc_core.qr_code import QrCode
 from wxrc_http import Api, Backend, MessageRecord
 
 NOW = 1_795_431_600_000
@@ -94,9 +95,10 @@ class FakeBackend:
         code = puppet.ReportQrCode(at=NOW, text="weixin://1", expires_at=NOW + 60_000)
         login = bot.CarryOut(at=NOW, operation=1, kind="login")
         logged_in = puppet.ReportLoggedIn(at=NOW + 5, wxid="wxid_zhao", name="小赵")
+        self.codes = {"c1": QrCode(code.text, "https://wxrc.example/qr/abc", code.expires_at)}
         self.bots = {
             "zhao": a_bot("zhao", login, reported(logged_in), reported(rooms), reported(contacts)),
-            "qian": a_bot("qian", login, reported(code, "https://wxrc.example/qr/abc")),
+            "qian": a_bot("qian", login, reported(code, "c1")),
             "sun": a_bot("sun"),
             "zhou": a_bot("zhou"),
         }
@@ -126,6 +128,11 @@ class FakeBackend:
     def bot(self, botcode: str) -> bot.Bot | None:
         """Return a bot."""
         return self.bots.get(botcode)
+
+    async def qr_code(self, botcode: str) -> QrCode | None:
+        """Return the code that waits to be scanned, as `codes` has it."""
+        found = self.bots[botcode].qr
+        return self.codes.get(found.code_id) if found is not None and found.expires_at > self.now else None
 
     def capabilities(self, botcode: str) -> puppet.Capabilities:
         """Return what `able` says."""
@@ -226,9 +233,9 @@ def granted(botcode: str, **settings: Any) -> channel.BotGranted:
     return channel.BotGranted(at=NOW, botcode=botcode, **settings)
 
 
-def reported(report: puppet.BotReport, image_url: str = "", run: int = 1) -> bot.TakeReport:
+def reported(report: puppet.BotReport, code_id: str = "", run: int = 1) -> bot.TakeReport:
     """Return the command that takes a puppet's report."""
-    return bot.TakeReport(run=run, report=report, image_url=image_url)
+    return bot.TakeReport(run=run, report=report, code_id=code_id)
 
 
 def a_channel(chid: str, *grants: channel.BotGranted, **settings: Any) -> channel.Channel:
@@ -294,18 +301,18 @@ class Caller:
     def __init__(self, backend: FakeBackend, **options: Any) -> None:
         self.backend = backend
         self._queries = 0
-        self._http = httpx.AsyncClient(
-            transport=httpx.ASGITransport(Api(backend, **options)),
+        self._http = httpx2.AsyncClient(
+            transport=httpx2.ASGITransport(Api(backend, **options)),
             base_url="http://wxrc.example",
         )
 
-    async def send(self, interface: str, raw: bytes, headers: Headers, method: str = "POST") -> httpx.Response:
+    async def send(self, interface: str, raw: bytes, headers: Headers, method: str = "POST") -> httpx2.Response:
         """Send a body as it is and check that the answer is an envelope."""
         pairs = headers.items() if isinstance(headers, Mapping) else headers
         said = [(name.encode(), value if isinstance(value, bytes) else value.encode()) for name, value in pairs]
         return enveloped(await self._http.request(method, f"/api/{interface}", content=raw, headers=said))
 
-    async def get(self, interface: str, query: str, headers: Mapping[str, str]) -> httpx.Response:
+    async def get(self, interface: str, query: str, headers: Mapping[str, str]) -> httpx2.Response:
         """Send a query as it is."""
         return enveloped(await self._http.get(f"/api/{interface}?{query}", headers=dict(headers)))
 
@@ -337,7 +344,7 @@ class Caller:
         return res_body(await self.send(interface, urlencode(texts).encode(), said))
 
 
-def enveloped(response: httpx.Response) -> httpx.Response:
+def enveloped(response: httpx2.Response) -> httpx2.Response:
     """Check that an answer is an envelope, with one of the HTTP statuses that may be."""
     whole = msgspec.json.decode(response.content)
 
@@ -351,7 +358,7 @@ def enveloped(response: httpx.Response) -> httpx.Response:
     return response
 
 
-def res_body(response: httpx.Response) -> dict[str, Any]:
+def res_body(response: httpx2.Response) -> dict[str, Any]:
     """Return resBody."""
     found: dict[str, Any] = response.json()["resBody"]
     return found

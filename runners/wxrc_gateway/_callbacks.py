@@ -7,6 +7,7 @@ the bot's records loop, together with whatever else is to be recorded, while the
 import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import anyio
 import anyio.abc
@@ -22,6 +23,7 @@ from wxrc_core.effects import Decide, Moment, Post, Wait
 from wxrc_core.errors import Unavailable
 from wxrc_core.localized import LocalizedText
 from wxrc_gateway._clock import mono
+from wxrc_gateway._qr_codes import read_code
 from wxrc_gateway._runtime import Runtime
 from wxrc_gateway._signal import Signal
 from wxrc_gateway.retry import error_location
@@ -242,10 +244,16 @@ class Callbacks:
                     LocalizedText("日志中这条回调无法读取", "the log cannot be read where the callback stands")
                 )
             body = recorded.event.body
+        told: dict[str, Any] = msgspec.json.decode(body)
+        if post.code_id:
+            code = await read_code(runtime, post.botcode, post.code_id)
+            if code is None:
+                raise Unavailable("its QR code is not in the vault")
+            told |= code.told()
         return CallbackRequest(
             url=channel.settings.callback_url,
             webhook_id=delivery.webhook_id(post.stream),
-            body=msgspec.json.decode(body),
+            body=told,
             format=channel.settings.callback_format,
             # The oldest: while a KEY is rotated, a receiver knows the new one only from the moment at which its people put it in.
             channel_key=(await runtime.secrets.keys(channel))[-1],

@@ -28,6 +28,7 @@ from wxrc_core.puppet import (
     ReportReceipt,
 )
 from wxrc_gateway._append import ShardLost
+from wxrc_gateway._qr_codes import BotCodes
 from wxrc_gateway._runtime import Runtime
 from wxrc_gateway._signal import Signal
 from wxrc_gateway.admin import options_name, session_name
@@ -76,6 +77,7 @@ class BotClient:
         self.signal = Signal()
         self._runtime, self._world, self._fence = runtime, world, fence
         self._stream = bot.stream_name(world.botcode)
+        self._codes = BotCodes(runtime, world)
         self._session = StoredSession(runtime.vault, world.botcode)
         self._reason = ""  # why the last client failed
 
@@ -91,7 +93,7 @@ class BotClient:
             self.signal.clear()
             wanted = self._world.wanted_client()
             if wanted is None or (self._runtime.draining and not wanted.pending_exit):
-                await self.signal.wait()
+                await self.signal.wait(await self._codes.forget_over())
             elif wanted.pending_exit:
                 await self._leave(wanted, signed_out=False)
             else:
@@ -160,7 +162,7 @@ class BotClient:
                 submitted = wanted.digits.operation
                 await self._submit_digits(puppet, wanted.digits)
                 continue
-            await self.signal.wait()
+            await self.signal.wait(await self._codes.forget_over())
 
     async def _submit_digits(self, puppet: Puppet, digits: bot.DigitsSubmitted) -> None:
         """Hand the digits of a login to the client, once: then the vault forgets them."""
@@ -302,13 +304,17 @@ class BotClient:
             case ReportReceipt():
                 await self._confirm(report)
             case ReportQrCode():
-                token = f"{self._runtime.chance.getrandbits(192):048x}"
-                await self._record_report(run, report, f"{self._runtime.public_url}/qr/{token}.png")
+                code_id = await self._codes.keep(run, report)  # first: whoever reads the event must find it
+                try:
+                    await self._record_report(run, report, code_id)
+                finally:
+                    self._codes.recorded(code_id)
             case _:
                 await self._record_report(run, report)
 
-    async def _record_report(self, run: int, report: bot.BotReport, image_url: str = "") -> None:
-        await self._record(bot.TakeReport(run=run, report=report, image_url=image_url))
+    async def _record_report(self, run: int, report: bot.BotReport, code_id: str = "") -> None:
+        await self._record(bot.TakeReport(run=run, report=report, code_id=code_id))
+        self.signal.set()  # a QR code may be over
 
     async def _record(self, command: bot.Command | inbound.Command, stream: str = "") -> None:
         """Execute a command that must not be lost, as often as the store needs."""

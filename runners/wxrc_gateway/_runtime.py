@@ -9,6 +9,7 @@ from attrs import define, field
 from wxrc_core.effects import Moment
 from wxrc_core.endpoint import Endpoint
 from wxrc_core.log import Member
+from wxrc_core.qr_code import QrCode
 from wxrc_gateway._clock import mono
 from wxrc_gateway._ledger import Ledger
 from wxrc_gateway._media_folder import MediaFolder
@@ -47,6 +48,7 @@ class Runtime:
         draining: It begins nothing new.
         wake_channel: Wakes every queue of callbacks to a channel.
         endpoints: The health of each channel's callback URL.
+        codes: Each bot's latest QR code as it was read from the vault, with its id.
     """
 
     store: Store
@@ -67,6 +69,7 @@ class Runtime:
     draining: bool = False
     wake_channel: Callable[[str], None] = field(default=lambda chid: None)
     endpoints: dict[str, Endpoint] = field(factory=dict)
+    codes: dict[str, tuple[str, QrCode]] = field(factory=dict)
     _busy: int = 0
     _idle: anyio.Event = field(factory=anyio.Event)
     _limits: dict[str, anyio.Semaphore] = field(factory=dict)

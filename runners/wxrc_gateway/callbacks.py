@@ -3,11 +3,7 @@
 Everything is read from the log or its fold, and done by events in it, so that it is the same on every replica and beside a service.
 """
 
-from collections.abc import AsyncIterator, Iterable
-from typing import Literal, TypeAlias
-
-from attrs import frozen
-from msgspec import Struct
+from collections.abc import AsyncIterator, Iterable, Sequence
 
 from wxrc_core import aggregate, channel, delivery
 from wxrc_core.delivery import (
@@ -18,16 +14,21 @@ from wxrc_core.delivery import (
     DeliveryExpired,
     DeliveryGivenUp,
     DeliveryReplayed,
-    DeliveryState,
 )
-from wxrc_core.delivery_queue import DueDelivery
 from wxrc_core.effects import Decide
-from wxrc_core.errors import NotFound, Refusal
+from wxrc_core.errors import InvalidValue, NotFound, Refusal
 from wxrc_core.localized import LocalizedText
 from wxrc_core.log import Recorded
 from wxrc_gateway._append import append, append_all
 from wxrc_gateway._clock import mono
 from wxrc_gateway._runtime import Runtime
+from wxrc_gateway.callback_views import EVERYTHING as EVERYTHING
+from wxrc_gateway.callback_views import CallbackHealth as CallbackHealth
+from wxrc_gateway.callback_views import CallbackHistory as CallbackHistory
+from wxrc_gateway.callback_views import CallbackStep as CallbackStep
+from wxrc_gateway.callback_views import CallbackView as CallbackView
+from wxrc_gateway.callback_views import Selection as Selection
+from wxrc_gateway.callback_views import callback_history, dead_view, says_which, waiting_view
 
 PAGE = 5_000
 """Events that are read from the log at once."""
@@ -37,96 +38,6 @@ REPLAYED_AT_ONCE = 200
 
 CLOCK_MARGIN_MS = 3_600_000
 """Clocks of replicas differ: a search by time begins so much earlier in the log (ms)."""
-
-Standing: TypeAlias = Literal["none", "healthy", "failing", "disabled"]
-
-
-class CallbackHealth(Struct, frozen=True, kw_only=True):
-    """How a channel's callback URL stands; times in epoch ms.
-
-    Attributes:
-        chid: The channel.
-        state: `none` (it has no URL), `healthy`, `failing` (no acknowledgement since a failure), or `disabled`.
-        since: Since when it fails, or None.
-        reason: Why the latest attempt failed.
-        last_failure: When that was, or None.
-        next_try: When the next attempt is due; None = nothing waits, or it is disabled, or only the owner of its bots could say.
-        waiting: How many callbacks are due, or will be because of what is in the log.
-    """
-
-    chid: str
-    state: Standing
-    since: int | None = None
-    reason: str = ""
-    last_failure: int | None = None
-    next_try: int | None = None
-    waiting: int = 0
-
-
-class CallbackView(Struct, frozen=True, kw_only=True):
-    """A callback that waits, or has ended; times in epoch ms.
-
-    Attributes:
-        id: Its `webhook-id`.
-        seq: The event that it tells of.
-        chid: The channel.
-        botcode: The bot.
-        kind: The callback's type.
-        state: `due`, `dead`, ...
-        at: When it became due, or was replayed.
-        attempts: How many attempts failed.
-        reason: Why it was given up.
-        ended_at: When it ended, or None.
-        next_try: When it is due again by its own schedule, or None.
-    """
-
-    id: str
-    seq: int
-    chid: str
-    botcode: str
-    kind: str
-    state: DeliveryState
-    at: int
-    attempts: int = 0
-    reason: str = ""
-    ended_at: int | None = None
-    next_try: int | None = None
-
-
-@frozen(kw_only=True)
-class Selection:
-    """Which callbacks are meant; what is not given matches all.
-
-    Attributes:
-        chid: Of this channel.
-        botcode: About this bot.
-        since: Due at this time or later (epoch ms).
-        until: Due before this time (epoch ms).
-        first: Telling of this event (`seq`) or a later one.
-        last: Telling of this event or an earlier one.
-    """
-
-    chid: str | None = None
-    botcode: str | None = None
-    since: int | None = None
-    until: int | None = None
-    first: int | None = None
-    last: int | None = None
-
-    def has(self, stream: str, chid: str, botcode: str, at: int) -> bool:
-        """Return whether a callback is meant."""
-        seq = delivery.cause(stream)
-        return (
-            self.chid in (None, chid)
-            and self.botcode in (None, botcode)
-            and (self.since is None or at >= self.since)
-            and (self.until is None or at < self.until)
-            and (self.first is None or seq >= self.first)
-            and (self.last is None or seq <= self.last)
-        )
-
-
-EVERYTHING = Selection()
 
 _NO_CALLBACK = LocalizedText(
     "没有编号为 '{id}' 的回调；用 wxrc callbacks list 或 dead 查看",
@@ -139,6 +50,10 @@ _NOT_REPLAYABLE = LocalizedText(
 _DISABLED = LocalizedText(
     "渠道 '{chid}' 的回调地址已停用（{reason}）；请先换一个地址，或执行 wxrc callbacks retry {chid}",
     "the callback URL of channel '{chid}' is disabled ({reason}); set another one, or run `wxrc callbacks retry {chid}` first",
+)
+_CHOOSE = LocalizedText(
+    "请给出回调编号，或按渠道、机器人、时间、seq 选择，或选择全部死信；三者只取其一",
+    "name callbacks by their ids, or choose them by channel, bot, time or seq, or choose all dead letters: exactly one of these",
 )
 _NO_URL = LocalizedText("渠道 '{chid}' 没有回调地址；请先设置", "channel '{chid}' has no callback URL; set one first")
 _NO_CHANNEL = LocalizedText("没有渠道 '{chid}'", "there is no channel '{chid}'")
@@ -197,7 +112,7 @@ class CallbackDesk:
     def waiting(self, selection: Selection = EVERYTHING) -> list[CallbackView]:
         """Return the callbacks that are due, the oldest first."""
         found = [
-            _waiting_view(due)
+            waiting_view(due)
             for each in self._runtime.ledger.world.bots.values()
             for due in each.deliveries.due()
             if selection.has(due.stream, due.state.chid, due.state.botcode, due.state.at)
@@ -211,8 +126,16 @@ class CallbackDesk:
         async for stream, due, history in self._histories(ends):
             end = history[-1].event
             if isinstance(end, DeliveryGivenUp) and selection.has(stream, due.chid, due.botcode, due.at):
-                found.append(_dead_view(stream, due, end))
+                found.append(dead_view(stream, due, end))
         return found
+
+    async def history(self, webhook_id: str) -> CallbackHistory:
+        """Return a callback and what happened to it: each attempt that is on record, and how it ended.
+
+        Raises:
+            NotFound: There is none with this id.
+        """
+        return callback_history(await self._recorded(webhook_id))
 
     # -- doing ------------------------------------------------------------------------------------------------------------------
 
@@ -229,25 +152,26 @@ class CallbackDesk:
         await self._runtime.ledger.reached(written.last)
         return sum(each.deliveries.waiting(chid)[0] for each in self._runtime.ledger.world.bots.values())
 
-    async def replay_one(self, webhook_id: str, *, by: str = "application") -> None:
-        """Have a callback that has ended delivered once more, under its own id.
+    async def replay_ids(self, ids: Sequence[str], *, by: str = "application") -> int:
+        """Have callbacks that have ended delivered once more, under their own ids; return how many. All of them, or none.
 
         Raises:
-            NotFound: There is none with this id.
-            Refusal: It cannot be replayed; the sentence says why.
+            NotFound: There is none with one of the ids.
+            Refusal: One cannot be replayed; the sentence says why.
         """
-        stream = f"delivery/{webhook_id}"
-        history = await self._runtime.store.read(stream) if webhook_id.isprintable() else ()
-        if not history:
-            raise NotFound(_NO_CALLBACK.filled(id=webhook_id))
+        steps = {webhook_id: await self._replaying(webhook_id, by) for webhook_id in ids}
+        await self._append(list(steps.values()))
+        return len(steps)
+
+    async def _replaying(self, webhook_id: str, by: str) -> Decide:
+        history = await self._recorded(webhook_id)
         state, _ = aggregate.fold(history)
         assert isinstance(state, Delivery)
         self._usable(state.chid)
         if state.state not in REPLAYABLE or state.kind == "qrCode":
             raise Refusal(_NOT_REPLAYABLE.filled(id=webhook_id, state=state.state))
         command = delivery.Replay(at=self._runtime.clock(), position=history[0].position, by=by)
-        written = await append(self._runtime.store, stream, command)
-        await self._runtime.ledger.reached(written.last)
+        return Decide(history[0].stream, command)
 
     async def replay(
         self, selection: Selection = EVERYTHING, *, delivered: bool = False, by: str = "application"
@@ -282,6 +206,22 @@ class CallbackDesk:
         last = await append_all(self._runtime.store, steps, self._runtime.ledger.known)
         await self._runtime.ledger.reached(last)
         return len(steps)
+
+    async def replay_chosen(
+        self, ids: Sequence[str], selection: Selection, *, everything: bool, delivered: bool, by: str
+    ) -> int:
+        """Have these callbacks delivered once more, or else those of a selection, or else all dead letters; return how many.
+
+        Raises:
+            InvalidValue: It does not say which in exactly one way.
+            NotFound: As `replay_ids` and `replay`.
+            Refusal: As `replay_ids` and `replay`.
+        """
+        if not says_which(ids, selection, everything=everything):
+            raise InvalidValue(_CHOOSE)
+        if ids:
+            return await self.replay_ids(ids, by=by)
+        return await self.replay(selection, delivered=delivered, by=by)
 
     # -- the log ----------------------------------------------------------------------------------------------------------------
 
@@ -323,6 +263,12 @@ class CallbackDesk:
             if isinstance(due, DeliveryDue):
                 yield stream, due, history
 
+    async def _recorded(self, webhook_id: str) -> Sequence[Recorded]:
+        history = await self._runtime.store.read(f"delivery/{webhook_id}") if webhook_id.isprintable() else ()
+        if not history:
+            raise NotFound(_NO_CALLBACK.filled(id=webhook_id))
+        return history
+
     # -- channels ---------------------------------------------------------------------------------------------------------------
 
     def _channel(self, chid: str) -> channel.Channel:
@@ -341,33 +287,3 @@ class CallbackDesk:
     def _reachable(self, chid: str) -> bool:
         known = self._runtime.ledger.world.view.channels.get(chid)
         return known is not None and bool(known.state.settings.callback_url) and known.state.disabled is None
-
-
-def _waiting_view(due: DueDelivery) -> CallbackView:
-    state = due.state
-    return CallbackView(
-        id=delivery.webhook_id(due.stream),
-        seq=delivery.cause(due.stream),
-        chid=state.chid,
-        botcode=state.botcode,
-        kind=state.kind,
-        state=state.state,
-        at=state.at,
-        attempts=state.attempts,
-        next_try=state.failed_at + state.wait_ms if state.attempts else None,
-    )
-
-
-def _dead_view(stream: str, due: DeliveryDue, end: DeliveryGivenUp) -> CallbackView:
-    return CallbackView(
-        id=delivery.webhook_id(stream),
-        seq=delivery.cause(stream),
-        chid=due.chid,
-        botcode=due.botcode,
-        kind=due.kind,
-        state=DeliveryState.DEAD,
-        at=due.at,
-        attempts=end.attempt,
-        reason=end.reason,
-        ended_at=end.at,
-    )

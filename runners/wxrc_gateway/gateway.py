@@ -19,6 +19,7 @@ from wxrc_core.effects import Wake
 from wxrc_core.localized import LocalizedText
 from wxrc_core.log import Event, Recorded
 from wxrc_core.puppet import Capabilities
+from wxrc_core.qr_code import QrCode
 from wxrc_core.view import View
 from wxrc_core.world import World
 from wxrc_gateway import _requests
@@ -30,6 +31,7 @@ from wxrc_gateway._ledger import Ledger
 from wxrc_gateway._media_folder import MediaFolder
 from wxrc_gateway._options import Options, checked
 from wxrc_gateway._ownership import Ownership
+from wxrc_gateway._qr_codes import forget_stale_codes, named_code, shown_code
 from wxrc_gateway._runtime import Runtime
 from wxrc_gateway._secrets import Secrets, refuse_weak_secrets
 from wxrc_gateway._snapshots import WORTHWHILE, Snapshots
@@ -172,6 +174,7 @@ class Gateway(MessageCalls, Administration):
                 await self._ownership.start()
                 tasks.start_soon(self._ownership.run)
                 tasks.start_soon(self._snapshots.run)
+                tasks.start_soon(forget_stale_codes, self.vault, self.clock())
                 await self._ownership.settled()
             self._stack = stack.pop_all()
 
@@ -311,6 +314,20 @@ class Gateway(MessageCalls, Administration):
         """Return a bot, or None; one that was removed is none."""
         found = self.view.bots.get(botcode)
         return found.state if found and not found.state.removed else None
+
+    async def qr_code(self, botcode: str) -> QrCode | None:
+        """Return the QR code of a bot that waits to be scanned, or None. It logs an account in, so no event has it.
+
+        Raises:
+            Unavailable: The vault cannot be read just now.
+        """
+        self._life.check()
+        return await shown_code(self._runtime, botcode)
+
+    async def qr_code_named(self, name: str) -> QrCode | None:
+        """Return the QR code that waits to be scanned and whose image's URL ends in this name, or None. Raises as `qr_code`."""
+        self._life.check()
+        return await named_code(self._runtime, name)
 
     def capabilities(self, botcode: str) -> Capabilities:
         """Return what the bot's puppet can do: nothing, where this gateway does not know its kind."""

@@ -7,10 +7,10 @@ from typing import Literal, Required, TypedDict
 
 from starlette.routing import Mount
 
-from wxrc_core.message import MessageState
 from wxrc_core.token import Role
 from wxrc_gateway import ChannelSettings, Gateway, GrantTerms
 from wxrc_gateway.admin_views import ChannelView, all_bots, all_channels, all_tokens, one_bot, one_channel
+from wxrc_service.admin_callbacks import CALLBACK_ROUTES
 from wxrc_service.admin_http import AdminCall, AdminRoute, admin_app
 from wxrc_service.admin_operate import OPERATE_ROUTES
 
@@ -59,29 +59,12 @@ class NewToken(TypedDict):
     role: Role
 
 
-# -- state ----------------------------------------------------------------------------------------------------------------------
+# -- who asks -------------------------------------------------------------------------------------------------------------------
 
 
 async def whoami(call: AdminCall) -> object:
     """Return the token's name and role."""
     return next(each for each in all_tokens(call.gateway.view) if each.name == call.by)
-
-
-async def state(call: AdminCall) -> object:
-    """Return how everything is."""
-    world = call.gateway.world
-    states = [found.state.state for found in world.messages.values()]
-    return {
-        "position": world.position,
-        "bots": all_bots(world.view),
-        "channels": all_channels(world.view),
-        "messages": {
-            "queued": states.count(MessageState.QUEUED),
-            "attempted": states.count(MessageState.ATTEMPTED),
-            "in_doubt": len(world.doubts),
-        },
-        "callbacks": world.deliveries,
-    }
 
 
 # -- channels -------------------------------------------------------------------------------------------------------------------
@@ -215,7 +198,6 @@ async def remove_token(call: AdminCall) -> object:
 
 ROUTES = (
     AdminRoute("GET", "/whoami", "viewer", whoami),
-    AdminRoute("GET", "/state", "viewer", state),
     AdminRoute("GET", "/channels", "viewer", list_channels),
     AdminRoute("POST", "/channels", "admin", add_channel, NewChannel, 201),
     AdminRoute("GET", "/channels/{chid}", "viewer", show_channel),
@@ -240,7 +222,7 @@ ROUTES = (
 """What these files offer. Further ones have routes of their own, which are added in `ADMIN_ROUTES`."""
 
 
-ADMIN_ROUTES = (*ROUTES, *OPERATE_ROUTES)
+ADMIN_ROUTES = (*ROUTES, *OPERATE_ROUTES, *CALLBACK_ROUTES)
 """The whole admin API."""
 
 

@@ -15,9 +15,9 @@ English where `Accept-Language` prefers it; the field is named where one is at f
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any, Final, Literal, TypeAlias, TypedDict
+from typing import Any, Final, Literal, TypeAlias, TypedDict, TypeVar
 
 import anyio
 import msgspec
@@ -27,6 +27,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from wxrc_core.errors import AlreadyTaken, InvalidValue, NotFound, Refusal, Unavailable, WxrcError
 from wxrc_core.localized import LocalizedText
@@ -38,6 +39,8 @@ from wxrc_gateway.retry import error_location
 from wxrc_http.answers import prefers_english
 
 log = logging.getLogger("wxrc.admin")
+
+T = TypeVar("T")
 
 BODY_LIMIT: Final = 262_144
 """The most that a request's body may have (bytes)."""
@@ -86,7 +89,7 @@ class AdminRoute:
         method: `GET` or `POST`.
         path: Its path below `/admin/api`, with `{...}` for names.
         role: The least role that may do it.
-        work: Does it; what it returns is the answer, as anything that msgspec writes. It may raise any `WxrcError`.
+        work: Does it; what it returns is the answer, as anything that msgspec writes, or `Pieces`. It may raise any `WxrcError`.
         body: The `TypedDict` that its body must be.
         status: The HTTP status where it is done.
     """
@@ -97,6 +100,18 @@ class AdminRoute:
     work: Callable[[AdminCall], Awaitable[object]]
     body: type = Nothing
     status: int = 200
+
+
+@frozen
+class Pieces:
+    """An answer that is written as it is made, in pieces; `media_type` says what it is.
+
+    What fails before the first piece is answered as any error is; what fails later ends the connection, so that the client sees an answer
+    that is not whole.
+    """
+
+    pieces: AsyncGenerator[bytes, None]
+    media_type: str
 
 
 class AdminError(Exception):
@@ -127,6 +142,8 @@ def _endpoint(gateway: Gateway, by_method: Mapping[str, AdminRoute]) -> Callable
         route = by_method["GET" if request.method == "HEAD" else request.method]
         try:
             found = await _carried_out(gateway, route, request)
+            if isinstance(found, Pieces):
+                return PiecewiseResponse(found, await anext(found.pieces), route)
         except ClientDisconnect:
             return Response(status_code=400)
         except Exception as error:
@@ -171,6 +188,7 @@ def _caller(gateway: Gateway, request: Request, needed: Role) -> str:
 
 _TOO_LARGE = LocalizedText("请求体过大；最多 {most} 字节", "the body is too large; it may have at most {most} bytes")
 _TOO_SLOW = LocalizedText("请求体没有在 {seconds} 秒内收完", "the body did not arrive within {seconds} seconds")
+_QUERY = LocalizedText("查询参数不对：{what}", "the query is wrong: {what}")
 _NOT_JSON = LocalizedText("请求体应为一个 JSON 对象（UTF-8）", "the body must be a JSON object, in UTF-8")
 
 
@@ -203,6 +221,18 @@ def read_body(kind: type, raw: bytes) -> Any:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise AdminError("invalid_value", 400, _NOT_JSON) from None
     return checked(kind, "the body", **found)
+
+
+def read_query(kind: type[T], query: Mapping[str, str]) -> T:
+    """Return the query's fields as this type.
+
+    Raises:
+        InvalidValue: A field is unknown or wrong; it is named.
+    """
+    try:
+        return msgspec.convert(dict(query), kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise InvalidValue(_QUERY.filled(what=error)) from None
 
 
 # -- answers --------------------------------------------------------------------------------------------------------------------
@@ -248,6 +278,44 @@ async def _not_routed(request: Request, error: HTTPException) -> Response:
     return _error_answer(AdminError(kind, error.status_code, text, **dict(error.headers or {})), request)
 
 
+class PiecewiseResponse(Response):
+    """Sends the pieces one by one, each when the client has taken those before it."""
+
+    def __init__(self, found: Pieces, first: bytes, route: AdminRoute) -> None:
+        super().__init__(b"", route.status, _HEADERS, found.media_type)
+        del self.headers["content-length"]
+        self._found, self._first, self._route = found, first, route
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the answer, as long as there is a client."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._watch, receive, tasks.cancel_scope)
+            await self._send(send)
+            tasks.cancel_scope.cancel()
+
+    async def _watch(self, receive: Receive, scope: anyio.CancelScope) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        scope.cancel()
+
+    async def _send(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        try:
+            async with aclosing(self._found.pieces) as pieces:
+                await send({"type": "http.response.body", "body": self._first, "more_body": True})
+                async for piece in pieces:
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+        except WxrcError as error:
+            log.warning("%s %s ended early: %s", self._route.method, self._route.path, error)
+        except Exception as error:
+            log.error("%s %s ended early: %s", self._route.method, self._route.path, error_location(error))
+        else:
+            await send({"type": "http.response.body", "body": b""})
+
+
+_HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+
 def _json(status: int, value: object, headers: Mapping[str, str] | None = None) -> Response:
-    said = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", **(headers or {})}
+    said = {**_HEADERS, **(headers or {})}
     return Response(msgspec.json.encode(value), status, said, media_type="application/json")

@@ -2,8 +2,6 @@
 
 from typing import Literal, TypedDict
 
-import msgspec
-
 from wxrc_core.errors import InvalidValue
 from wxrc_core.localized import LocalizedText
 from wxrc_core.message import Verdict
@@ -11,7 +9,7 @@ from wxrc_gateway import listing
 from wxrc_gateway.doubts import resolve
 from wxrc_gateway.overview import bot_overview, overview
 from wxrc_gateway.timeline import timeline
-from wxrc_service.admin_http import AdminCall, AdminRoute
+from wxrc_service.admin_http import AdminCall, AdminRoute, read_query
 
 
 class Resolution(TypedDict):
@@ -29,12 +27,7 @@ async def list_messages(call: AdminCall) -> object:
     """Return messages; the query may have `bot`, `channel`, `state`, `since` (epoch ms), `before` and `limit`."""
     names = {"bot": "botcode", "channel": "chid"}
     asked = {names.get(name, name): value for name, value in call.query.items()}
-    try:
-        wanted = msgspec.convert(asked, listing.Wanted, strict=False)
-    except msgspec.ValidationError as error:
-        text = LocalizedText("查询参数不对：{what}", "the query is wrong: {what}").filled(what=error)
-        raise InvalidValue(text) from None
-    return await listing.messages(call.gateway, wanted)
+    return await listing.messages(call.gateway, read_query(listing.Wanted, asked))
 
 
 async def resolve_message(call: AdminCall) -> object:

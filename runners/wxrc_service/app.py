@@ -10,7 +10,7 @@ import logging
 import re
 import sys
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from urllib.parse import quote, urlsplit
 
 import qrcode
@@ -21,6 +21,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from wxrc_core.errors import Unavailable
 from wxrc_gateway import Gateway, NotEntered
 from wxrc_http import Api
 from wxrc_puppet.simulator import SimulatedWeChat
@@ -138,13 +139,16 @@ class App:
 
     async def _qr_image(self, request: Request) -> Response:
         """Show the QR code that waits under this unguessable name; gone with the code."""
-        with suppress(NotEntered):
-            for found in self._gateway.view.bots.values():
-                code = found.state.qr
-                if code is None or not code.image_url.endswith(f"/qr/{request.path_params['name']}"):
-                    continue
-                if code.expires_at > self._gateway.clock():
-                    return Response(qr_png(code.text), media_type="image/png", headers=_UNCACHED)
+        try:
+            code = await self._gateway.qr_code_named(request.path_params["name"])
+        except NotEntered:
+            code = None
+        except Unavailable:
+            return PlainTextResponse(
+                "Try again shortly. 请稍后再试。\n", 503, headers={**_UNCACHED, "Retry-After": "1"}
+            )
+        if code is not None:
+            return Response(qr_png(code.text), media_type="image/png", headers=_UNCACHED)
         return PlainTextResponse("This QR code is no longer valid. 二维码已失效。\n", 404)
 
 

@@ -71,6 +71,7 @@ def serve_command(
     public_url: str,
     answer_wait_ms: int,
     media_folder: Path | None,
+    trusted_proxies: tuple[str, ...],
     simulator: bool | None,
     simulator_hosts: tuple[str, ...],
 ) -> None:
@@ -82,6 +83,7 @@ def serve_command(
         public_url=public_url,
         answer_wait_ms=answer_wait_ms,
         media_folder=media_folder,
+        trusted_proxies=trusted_proxies,
         simulator=simulator,
         simulator_hosts=simulator_hosts,
     )
@@ -98,6 +100,7 @@ def demo_command(
     public_url: str,
     answer_wait_ms: int,
     media_folder: Path | None,
+    trusted_proxies: tuple[str, ...],
     simulator_hosts: tuple[str, ...],
 ) -> None:
     """Run the service with channel and bot `demo`, the simulator, and a receiver that prints the callbacks."""
@@ -109,6 +112,7 @@ def demo_command(
         public_url=public_url,
         answer_wait_ms=answer_wait_ms,
         media_folder=media_folder,
+        trusted_proxies=trusted_proxies,
         simulator=True,
         simulator_hosts=simulator_hosts,
         extra=(receiver.route,),

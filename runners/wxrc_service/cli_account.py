@@ -1,7 +1,7 @@
 """What an operator has a bot do: `wxrc login`, `logout` and `stop`. Each tells what became of it."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 import anyio
@@ -13,6 +13,7 @@ from anyio.abc import TaskGroup
 from wxrc_core import bot
 from wxrc_core.errors import Refusal
 from wxrc_core.log import Recorded
+from wxrc_core.qr_code import QrCode
 from wxrc_gateway import Gateway
 from wxrc_gateway.moments import moment
 from wxrc_gateway.overview import bot_overview
@@ -23,7 +24,7 @@ from wxrc_service.data import DataDir
 from wxrc_service.language import say
 from wxrc_service.options import data_option, json_option
 
-Take: TypeAlias = Callable[[Recorded], bool]
+Take: TypeAlias = Callable[[Recorded], Awaitable[bool]]
 """Takes in an event of the bot; returns whether that was the end."""
 
 wait_option = click.option(
@@ -47,7 +48,7 @@ async def _follow(
         await ask(gateway)  # type: ignore[misc]
         takes = take(gateway, tasks)
         async for recorded in gateway.events(start):
-            if recorded.stream == bot.stream_name(botcode) and takes(recorded):
+            if recorded.stream == bot.stream_name(botcode) and await takes(recorded):
                 break
         tasks.cancel_scope.cancel()
 
@@ -76,11 +77,11 @@ def login_command(data: DataDir, botcode: str, as_json: bool) -> None:
         ours = False
         tell = _JsonSteps(botcode, tasks) if as_json else _TextSteps(botcode, tasks)
 
-        def takes(recorded: Recorded) -> bool:
+        async def takes(recorded: Recorded) -> bool:
             nonlocal ours
             # What happens before our own request is carried out is the end of an earlier one.
             ours = ours or isinstance(recorded.event, bot.LoginRequested | bot.LoginRepeated)
-            return ours and tell.step(gateway, recorded)
+            return ours and await tell.step(gateway, recorded)
 
         return takes
 
@@ -93,15 +94,14 @@ class _TextSteps:
     def __init__(self, botcode: str, tasks: TaskGroup) -> None:
         self._botcode, self._tasks = botcode, tasks
 
-    def step(self, gateway: Gateway, recorded: Recorded) -> bool:
+    async def step(self, gateway: Gateway, recorded: Recorded) -> bool:
         """Tell a step; return whether it is the last one."""
         botcode, known = self._botcode, gateway.bot(self._botcode)
         match recorded.event:
             case bot.LoginRequested():
-                if known is not None and known.qr is not None:
-                    self.code(known.qr)  # asked for before; that code still waits
-            case bot.QrCodeIssued() as code:
-                self.code(code)
+                await self._show_code(gateway, recorded)  # asked for before; that code still waits
+            case bot.QrCodeIssued():
+                await self._show_code(gateway, recorded)
             case bot.QrCodeScanned():
                 self.say(recorded, say("已扫描，请在手机上确认。", "Scanned; now confirm on the phone."))
             case bot.DigitsWanted(wrong=wrong):
@@ -152,7 +152,12 @@ class _TextSteps:
         """Tell something."""
         click.echo(text)
 
-    def code(self, code: bot.QrCodeIssued) -> None:
+    async def _show_code(self, gateway: Gateway, recorded: Recorded) -> None:
+        code = await gateway.qr_code(self._botcode)
+        if code is not None:  # else it is over already
+            self.code(recorded, code)
+
+    def code(self, recorded: Recorded, code: QrCode) -> None:
         """Show a code."""
         qr_terminal(code.text, click.echo, sys.stdout.encoding)
         click.echo(say("用微信扫描，或打开 {url}", "Scan this with WeChat, or open {url}", url=code.text))
@@ -203,12 +208,12 @@ class _JsonSteps(_TextSteps):
         }
         click.echo(msgspec.json.encode(step).decode())
 
-    def code(self, code: bot.QrCodeIssued) -> None:
+    def code(self, recorded: Recorded, code: QrCode) -> None:
         """See `_TextSteps.code`."""
         step = {
             "bot": self._botcode,
             "event": "QrCodeIssued",
-            "time": moment(code.at),
+            "time": moment(recorded.event.at),
             "qrcode": code.text,
             "expires_at": moment(code.expires_at),
         }
@@ -257,7 +262,7 @@ def _leave(
         def take(gateway: Gateway, _: TaskGroup) -> Take:
             ours = False
 
-            def takes(recorded: Recorded) -> bool:
+            async def takes(recorded: Recorded) -> bool:
                 nonlocal ours, ended
                 ours = ours or isinstance(recorded.event, requested)
                 ended = ours and isinstance(recorded.event, bot.SignedOut | bot.Stopped)

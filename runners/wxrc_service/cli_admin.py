@@ -3,16 +3,15 @@
 import getpass
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 import msgspec
 
-from wxrc_gateway import Gateway, PuppetKind
-from wxrc_service.cli_run import run
+from wxrc_gateway import Gateway
+from wxrc_service.cli_run import observed, run
 from wxrc_service.data import DataDir
 from wxrc_service.language import LocalizedText, choose
 from wxrc_service.options import json_option as json_option
@@ -31,30 +30,11 @@ def cli_user() -> str:
         return f"cli:{os.getuid()}"
 
 
-@asynccontextmanager
-async def administered(
-    data: DataDir, *, make: bool = False, puppets: Mapping[str, PuppetKind] | None = None
-) -> AsyncIterator[Gateway]:
-    """Give a gateway that runs no bots, on this directory, whether or not a service runs there.
-
-    Args:
-        data: The directory.
-        make: Make it where it is not there yet.
-        puppets: The kinds of puppet that bots can be made with.
-    """
-    if make:
-        data.make()
-    else:
-        data.check()
-    async with Gateway(store=data.store(), puppets=puppets or {}, passive=True) as gateway:
-        yield gateway
-
-
 def perform(data: DataDir, work: Callable[[Gateway], Awaitable[T]], **options: Any) -> T:
     """Do something by way of such a gateway, and return what comes of it; what cannot be done ends the command with a sentence."""
 
     async def whole() -> T:
-        async with administered(data, **options) as gateway:
+        async with observed(data, **options) as gateway:
             return await work(gateway)
 
     return run(whole)

@@ -1,13 +1,14 @@
 """`wxrc callbacks ...`: how callbacks stand, what waits, what was given up, and having it delivered after all."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
 import click
 
 from wxrc_gateway import Gateway
-from wxrc_gateway.callbacks import CallbackHealth, CallbackView, Selection
+from wxrc_gateway.callback_views import says_which
+from wxrc_gateway.callbacks import CallbackHealth, CallbackStep, CallbackView, Selection
 from wxrc_gateway.gateway import wall_clock
 from wxrc_service.cli_admin import cli_user, json_option, perform, show
 from wxrc_service.data import DataDir
@@ -81,6 +82,16 @@ def callbacks_dead(data: DataDir, chid: str | None, botcode: str | None, since: 
     show(as_json, found, list(map(_line, found)) or [say("没有死信", "there are no dead letters")])
 
 
+@callbacks_group.command("show")
+@click.argument("webhook_id", metavar="ID")
+@json_option
+@data_option
+def callbacks_show(data: DataDir, webhook_id: str, as_json: bool) -> None:
+    """Tell what happened to one callback: each attempt that is on record, and how it ended."""
+    found = perform(data, lambda gateway: gateway.callbacks.history(webhook_id))
+    show(as_json, found, [_line(found.callback), *map(_step_line, found.steps)])
+
+
 @callbacks_group.command("retry")
 @click.argument("chid")
 @json_option
@@ -112,7 +123,7 @@ def callbacks_replay(
 ) -> None:
     """Have callbacks delivered once more, under their own ids: these, or the dead letters of a selection."""
     selection = Selection(**chosen)
-    if bool(ids) + everything + (selection != Selection()) != 1:
+    if not says_which(ids, selection, everything=everything):
         raise click.UsageError(
             say(
                 "请给出回调编号，或用 --channel、--bot、--since、--until、--from-seq、--to-seq 选择，或用 --all 重放全部死信",
@@ -121,10 +132,10 @@ def callbacks_replay(
             )
         )
 
-    async def work(gateway: Gateway) -> int:
-        for each in ids:
-            await gateway.callbacks.replay_one(each, by=cli_user())
-        return len(ids) or await gateway.callbacks.replay(selection, delivered=delivered, by=cli_user())
+    def work(gateway: Gateway) -> Awaitable[int]:
+        return gateway.callbacks.replay_chosen(
+            ids, selection, everything=everything, delivered=delivered, by=cli_user()
+        )
 
     count = perform(data, work)
     sentence = say("{count} 个回调将重新送达", "{count} callbacks are due again", count=count)
@@ -165,5 +176,16 @@ def _line(view: CallbackView) -> str:
         say("放弃于 {t}", "given up {t}", t=clock_time(view.ended_at)) if view.ended_at is not None else "",
         view.reason,
         say("下次 {t}", "again {t}", t=clock_time(view.next_try)) if view.next_try is not None else "",
+    )
+    return "; ".join(filter(None, parts))
+
+
+def _step_line(step: CallbackStep) -> str:
+    parts: Iterable[str] = (
+        f"  {clock_time(step.at)}  {step.event}",
+        say("第 {n} 次", "attempt {n}", n=step.attempt) if step.attempt else "",
+        step.reason,
+        say("下次 {t}", "again {t}", t=clock_time(step.next_try)) if step.next_try is not None else "",
+        step.by,
     )
     return "; ".join(filter(None, parts))

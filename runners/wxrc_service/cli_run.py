@@ -2,7 +2,7 @@
 
 import errno
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from wxrc_core.errors import WxrcError
-from wxrc_gateway import Gateway
+from wxrc_gateway import Gateway, PuppetKind
 from wxrc_gateway.retry import error_location
 from wxrc_service.data import DataDir, InUse
 from wxrc_service.language import language
@@ -72,10 +72,21 @@ async def attached(data: DataDir) -> AsyncIterator[tuple[Gateway, bool]]:
 
 
 @asynccontextmanager
-async def observed(data: DataDir) -> AsyncIterator[Gateway]:
-    """Give a gateway that only follows the log of this directory and writes to it, whether or not a service runs there."""
-    data.check()
-    async with Gateway(store=data.store(), puppets={}, passive=True) as gateway:
+async def observed(
+    data: DataDir, *, make: bool = False, puppets: Mapping[str, PuppetKind] | None = None
+) -> AsyncIterator[Gateway]:
+    """Give a gateway that only follows the log of this directory and writes to it, whether or not a service runs there.
+
+    Args:
+        data: The directory.
+        make: Make it where it is not there yet.
+        puppets: The kinds of puppet that bots can be made with.
+    """
+    if make:
+        data.make()
+    else:
+        data.check()
+    async with Gateway(store=data.store(), puppets=puppets or {}, passive=True) as gateway:
         yield gateway
 
 

@@ -4,7 +4,6 @@ import os
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, aclosing
-from importlib.metadata import version
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,13 +11,11 @@ import anyio.to_thread
 import click
 
 from wxrc_core.errors import Refusal
-from wxrc_gateway.export import export_log
-from wxrc_gateway.gateway import wall_clock
 from wxrc_gateway.restore import import_log
 from wxrc_service.cli_run import echo_json, opened, run
 from wxrc_service.data import DataDir
+from wxrc_service.exporting import exported
 from wxrc_service.language import say
-from wxrc_service.layout import moment_text
 from wxrc_service.options import data_option, json_option
 
 READ = 1 << 20
@@ -67,14 +64,7 @@ def export_command(data: DataDir, file: Path, after: int, passphrase: Path | Non
         with ExitStack() as stack:
             out = sys.stdout.buffer if file == Path("-") else stack.enter_context(_created(file))
             async with opened(data) as store:
-                chunks = export_log(
-                    store,
-                    store.vault,
-                    time=moment_text(wall_clock()),
-                    release=version("wxrc"),
-                    after=after,
-                    passphrase=_passphrase(passphrase),
-                )
+                chunks = exported(store, store.vault, after=after, passphrase=_passphrase(passphrase))
                 async with aclosing(chunks):
                     async for chunk in chunks:
                         out.write(chunk)

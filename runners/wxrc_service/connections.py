@@ -29,7 +29,7 @@ class Limits:
         header_count: Number of headers.
         pipelined: How many requests may wait behind the one that is being answered; further ones stay unread.
         connections: How many connections there may be.
-        per_address: How many from one address.
+        per_address: How many from one address; behind a trusted proxy, how many requests at once of one client.
         head_s: How long a connection may take for a whole head, from its beginning or from the head's first byte (seconds).
         request_s: How long for the whole request (seconds). The API gives up earlier by itself.
         idle_s: How long a connection may be silent between two requests (seconds).
@@ -61,7 +61,7 @@ class Connection(Protocol):
     """A connection, as far as it is counted here.
 
     Attributes:
-        address: Where it comes from; empty = unknown.
+        address: Whose it is; empty = unknown, as behind a proxy between two requests: those are counted for nobody.
         deadline: When it is too late (on the clock of `Connections.now`).
         stuck_until: When it is too late because the client takes nothing of its answers, on the same clock.
         counted: It is among those that are counted.
@@ -110,10 +110,8 @@ class Connections:
         self._open[new] = None
         new.counted = True
         self._count += 1
-        of_address = self._by_address.get(new.address, 0) + 1
-        self._by_address[new.address] = of_address
         over_all = self._count > self.limits.connections
-        if over_all or of_address > self.limits.per_address:
+        if self._count_address(new) or over_all:
             self._say_full()
             victim = next((each for each in self._waiting if over_all or each.address == new.address), None)
             self._discount(victim or new)
@@ -122,6 +120,33 @@ class Connections:
             victim.evict()
         self._waiting[new] = None
         return True
+
+    def rename(self, connection: Connection, address: str) -> bool:
+        """Take note of whose a connection is now. False: that one has as many as may be."""
+        if address == connection.address or not connection.counted:
+            connection.address = address
+            return True
+        self._discount_address(connection)
+        connection.address = address
+        if self._count_address(connection):
+            self._say_full()
+            return False
+        return True
+
+    def _count_address(self, connection: Connection) -> bool:
+        """Count a connection for its address; return whether there are too many."""
+        if not connection.address:
+            return False
+        count = self._by_address[connection.address] = self._by_address.get(connection.address, 0) + 1
+        return count > self.limits.per_address
+
+    def _discount_address(self, connection: Connection) -> None:
+        if connection.address:
+            left = self._by_address[connection.address] - 1
+            if left:
+                self._by_address[connection.address] = left
+            else:
+                del self._by_address[connection.address]
 
     def waits(self, connection: Connection) -> None:
         """Take note that a connection waits for the rest of a request, or for another one."""
@@ -144,11 +169,7 @@ class Connections:
         connection.counted = False
         self._count -= 1
         self._waiting.pop(connection, None)
-        left = self._by_address[connection.address] - 1
-        if left:
-            self._by_address[connection.address] = left
-        else:
-            del self._by_address[connection.address]
+        self._discount_address(connection)
 
     def sweep(self) -> None:
         """End all connections that took too long."""

@@ -19,6 +19,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from wxrc_http.answers import Code, envelope, prefers_english, sentence
 from wxrc_service import descriptors
 from wxrc_service.connections import SWEEP_S, Connections, Limits
+from wxrc_service.one_write import Answering
+from wxrc_service.proxies import TrustedProxies
 
 _PIECE: Final = 4_096  # bytes
 _SMALL_PIECE: Final = 512  # the shortest request has 18: so no piece begins many
@@ -31,12 +33,13 @@ class Server(uvicorn.Server):
     Args:
         app: The ASGI application.
         limits: What it bears; less where the process may open fewer files.
+        proxies: Who may say whose request it is that they pass on.
     """
 
-    def __init__(self, app: Any, limits: Limits) -> None:
+    def __init__(self, app: Any, limits: Limits, proxies: TrustedProxies | None = None) -> None:
         loop = asyncio.get_running_loop()
         self.limited = Connections(limits.within(descriptors.raise_limit()), loop.time)
-        protocol: Any = partial(LimitedProtocol, limited=self.limited)
+        protocol: Any = partial(LimitedProtocol, limited=self.limited, proxies=proxies or TrustedProxies())
         super().__init__(
             uvicorn.Config(
                 app,
@@ -75,67 +78,13 @@ class _Flow(FlowControl):
             super().resume_reading()
 
 
-class _Answer:
-    """An application whose answers go out in one write, head and body: the client wakes up once, and the kernel is called once.
-
-    Only for an answer that is whole, has its length and leaves the connection open; any other goes the way that uvicorn has for it.
-    """
-
-    __slots__ = ("app", "cycle", "protocol", "start")
-
-    def __init__(self, protocol: "LimitedProtocol", cycle: RequestResponseCycle, app: Any) -> None:
-        self.protocol = protocol
-        self.cycle = cycle
-        self.app = app
-        self.start: Any = None
-
-    def __call__(self, scope: Any, receive: Any, send: Any) -> Any:
-        """Return the application's coroutine."""
-        return self.app(scope, receive, self.send)
-
-    async def send(self, message: Any) -> None:
-        """Keep the start of an answer until its body comes."""
-        start = self.start
-        if start is None:
-            if message["type"] == "http.response.start":
-                self.start = message
-                return
-        else:
-            self.start = None
-            if self._sent_at_once(start, message):
-                return
-            await self.cycle.send(start)
-        last = not self.cycle.keep_alive and not message.get("more_body") and self.protocol.is_early(self.cycle)
-        if last:
-            self.cycle.keep_alive = True  # or else uvicorn closes at once
-            self.protocol.drop_the_rest()
-        await self.cycle.send(message)
-        if last:
-            self.protocol.end_gently()
-
-    def _sent_at_once(self, start: Any, message: Any) -> bool:
-        cycle, body = self.cycle, message.get("body", b"")
-        if not cycle.keep_alive or message.get("more_body") or cycle.flow.write_paused or cycle.disconnected:
-            return False
-        headers = [*cycle.default_headers, *start["headers"]]
-        if (b"content-length", b"%d" % len(body)) not in headers or cycle.scope["method"] == "HEAD":
-            return False
-        lines = b"".join([b"%b: %b\r\n" % header for header in headers])
-        if lines.count(b"\n") != len(headers) or b"\nconnection" in lines.lower() or cycle.response_started:
-            return False
-        cycle.response_started = cycle.response_complete = True
-        cycle.transport.write(STATUS_LINE[start["status"]] + lines + b"\r\n" + body)
-        cycle.message_event.set()
-        cycle.on_response()
-        return True
-
-
 class LimitedProtocol(HttpToolsProtocol):
     """One connection."""
 
-    def __init__(self, *, limited: Connections, **uvicorns: Any) -> None:
+    def __init__(self, *, limited: Connections, proxies: TrustedProxies, **uvicorns: Any) -> None:
         super().__init__(**uvicorns)
         self.limited = limited
+        self.proxies = proxies
         self.limits = limited.limits
         self.address = ""
         self.deadline = math.inf
@@ -144,6 +93,8 @@ class LimitedProtocol(HttpToolsProtocol):
         self._in_head = False  # a head has begun and is not complete
         self._in_body = False  # a head is complete and its body is not
         self._excess = False  # the head is too large
+        self._proxied = False  # it comes from a trusted proxy, and each request from whom that names
+        self._crowded = False  # the client that the proxy names has too many connections
         self._gap = 0  # bytes since the message began, or since the last byte of its body
         self._unfed = b""  # read, but not parsed: enough requests wait
         self._answering: RequestResponseCycle | None = None
@@ -156,6 +107,8 @@ class LimitedProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self.flow = _Flow(transport)
         self.address = self.client[0] if self.client else ""
+        if self.proxies.trusts(self.address):
+            self._proxied, self.address = True, ""
         self.deadline = self.limited.now + self.limits.head_s
         if not self.limited.admit(self):
             self._refuse(503, Code.UNAVAILABLE, "too many connections")
@@ -232,6 +185,8 @@ class LimitedProtocol(HttpToolsProtocol):
         except httptools.HttpParserError:
             if self._excess:
                 self._refuse_head()
+            elif self._crowded:
+                self._refuse(503, Code.UNAVAILABLE, "too many connections")
             else:
                 self._refuse(400, Code.HEAD_ILLEGAL, "not http")
             return
@@ -287,10 +242,21 @@ class LimitedProtocol(HttpToolsProtocol):
             if size > self.limits.head_bytes:
                 self._excess = True
                 raise ValueError("head too large")
+        if self._proxied:
+            self._take_client()
         super().on_headers_complete()
         self._in_head, self._in_body = False, True
         self._gap = 0
         self.deadline = self.limited.now + self.limits.request_s
+
+    def _take_client(self) -> None:
+        """Take the client that the proxy names for the one who asks."""
+        assert self.client is not None
+        address = self.proxies.client(self.client[0], self.headers)
+        self.scope["client"] = (address, 0) if address else None
+        if not self.limited.rename(self, address if address != self.client[0] else ""):
+            self._crowded = True
+            raise ValueError("too many connections")
 
     def on_body(self, body: bytes) -> None:
         """Take a part of the body."""
@@ -328,7 +294,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._answering = cycle
-        super()._start_asgi_task(cycle, _Answer(self, cycle, app))
+        super()._start_asgi_task(cycle, Answering(self, cycle, app))
 
     def is_early(self, cycle: RequestResponseCycle) -> bool:
         """Tell whether an answer is given before all of its request is there."""
@@ -356,6 +322,8 @@ class LimitedProtocol(HttpToolsProtocol):
         flow.resume_reading()
 
     def _wait(self) -> None:
+        if self._proxied:
+            self.limited.rename(self, "")  # whose the next request is, nobody knows yet
         self.deadline = self.limited.now + self.limits.idle_s
         self.limited.waits(self)
 

@@ -8,9 +8,11 @@ import msgspec
 
 from wxrc_core.localized import LocalizedText
 from wxrc_gateway.admin_views import BotView, ChannelView, TokenView
+from wxrc_gateway.callbacks import CallbackHistory
 from wxrc_gateway.listing import Listing, MessageEntry, Wanted
 from wxrc_gateway.overview import BotOverview, Overview
 from wxrc_gateway.timeline import Timeline
+from wxrc_service.admin_callbacks import EXPORT_TYPE, Callbacks, Chosen, DeadLetters, Replayed, Retried
 from wxrc_service.admin_http import AdminRoute, Kind, Nothing
 
 Schema = dict[str, Any]
@@ -80,27 +82,8 @@ class Asked(TypedDict):
     bot: BotOverview
 
 
-class MessageCounts(TypedDict):
-    """How many messages there are."""
-
-    queued: int
-    attempted: int
-    in_doubt: int
-
-
-class State(TypedDict):
-    """How everything is."""
-
-    position: int
-    bots: list[BotView]
-    channels: list[ChannelView]
-    messages: MessageCounts
-    callbacks: int
-
-
 ADMIN_ANSWERS: Final[Mapping[str, tuple[type, LocalizedText]]] = {
     "GET /whoami": (TokenView, LocalizedText("令牌的名称和角色", "The token's name and role")),
-    "GET /state": (State, LocalizedText("所有渠道、机器人和计数", "All channels, bots and counts")),
     "GET /status": (Overview, LocalizedText("总体状态，以及该做什么", "How everything is, with what to do")),
     "GET /channels": (Channels, LocalizedText("列出渠道", "List the channels")),
     "POST /channels": (
@@ -143,6 +126,24 @@ ADMIN_ANSWERS: Final[Mapping[str, tuple[type, LocalizedText]]] = {
         Timeline,
         LocalizedText("一条消息、一个机器人或渠道的经过", "What happened to a message, a bot or a channel"),
     ),
+    "GET /callbacks": (Callbacks, LocalizedText("回调的状态，以及等待中的回调", "How callbacks stand, and what waits")),
+    "GET /callbacks/dead": (DeadLetters, LocalizedText("列出死信", "List the dead letters")),
+    "GET /callbacks/{id}": (
+        CallbackHistory,
+        LocalizedText("一个回调的经过：每次尝试和结果", "What happened to a callback: its attempts and its end"),
+    ),
+    "POST /callbacks/replay": (
+        Replayed,
+        LocalizedText("重放回调：按编号、按范围或全部死信", "Replay callbacks: by ids, a range, or all dead letters"),
+    ),
+    "POST /channels/{chid}/callbacks/retry": (
+        Retried,
+        LocalizedText("立即重试一个渠道等待中的全部回调", "Try everything that waits for a channel again at once"),
+    ),
+    "POST /export": (
+        bytes,
+        LocalizedText("导出日志（JSON 行），供 wxrc import 使用", "Export the log as JSON lines, for `wxrc import`"),
+    ),
     "GET /tokens": (Tokens, LocalizedText("列出令牌", "List the tokens")),
     "POST /tokens": (MadeToken, LocalizedText("新建令牌；只在这个应答中", "Make a token; only this answer has it")),
     "POST /tokens/{name}/remove": (RemovedToken, LocalizedText("移除令牌", "Remove a token")),
@@ -161,13 +162,16 @@ _ERRORS: Final[Mapping[int, LocalizedText]] = {
 }
 _TOKEN: Final = LocalizedText("由 wxrc token add 生成的令牌", "A token that `wxrc token add` has made")
 _ROLE: Final = LocalizedText("需要的角色：{role}", "Takes the role {role}")
-_QUERY: Final[Mapping[str, Mapping[str, str]]] = {"/messages": {"botcode": "bot", "chid": "channel"}}
-"""What fields of `Wanted` are called in the query."""
+_QUERY: Final[Mapping[str, type]] = {"/messages": Wanted, "/callbacks": Chosen, "/callbacks/dead": Chosen}
+"""What the query of a path may have."""
+
+_CALLED: Final[Mapping[str, str]] = {"botcode": "bot", "chid": "channel"}
+"""What fields are called in the query."""
 
 
 def admin_document(routes: Sequence[AdminRoute], english: bool) -> Schema:
     """Return the paths and components of the admin API."""
-    kinds = {kind for kind, _ in ADMIN_ANSWERS.values()} | {route.body for route in routes}
+    kinds = ({kind for kind, _ in ADMIN_ANSWERS.values()} | {route.body for route in routes}) - {bytes}
     _, found = msgspec.json.schema_components(
         sorted(kinds, key=lambda kind: kind.__name__), ref_template="#/components/schemas/Admin{name}"
     )
@@ -202,6 +206,9 @@ def _operation(route: AdminRoute, english: bool) -> Schema:
     required = bool(getattr(route.body, "__required_keys__", ()))
     body = {"required": required, "content": {"application/json": {"schema": _ref(route.body)}}}
     error = {"application/json": {"schema": {"$ref": "#/components/schemas/AdminError"}}}
+    content: Schema = {"application/json": {"schema": _ref(answer)}}
+    if answer is bytes:
+        content = {EXPORT_TYPE: {"schema": {"type": "string"}}}
     return {
         "tags": ["admin"],
         "operationId": f"admin {route.method} {route.path}",
@@ -213,7 +220,7 @@ def _operation(route: AdminRoute, english: bool) -> Schema:
         "responses": {
             str(route.status): {
                 "description": summary[english],
-                "content": {"application/json": {"schema": _ref(answer)}},
+                "content": content,
             },
             **{str(status): {"description": text[english], "content": error} for status, text in _ERRORS.items()},
         },
@@ -225,10 +232,10 @@ def _query(path: str) -> list[Schema]:
         return [{"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 10_000}}]
     if path not in _QUERY:
         return []
-    _, found = msgspec.json.schema_components([Wanted])
+    _, found = msgspec.json.schema_components([_QUERY[path]])
     return [
-        {"name": _QUERY[path].get(name, name), "in": "query", "schema": schema}
-        for name, schema in found["Wanted"]["properties"].items()
+        {"name": _CALLED.get(name, name), "in": "query", "schema": schema}
+        for name, schema in found[_QUERY[path].__name__]["properties"].items()
     ]
 
 

@@ -18,6 +18,7 @@ CONFIG = "wxrc.toml"
 SETTINGS: dict[str, type] = {
     "data": str, "store": str, "vault_key_file": str, "host": str, "port": int, "public_url": str, "answer_wait_ms": int,
     "simulator": bool, "simulator_host": str, "media_folder": str,
+    "trusted_proxy": str,
 }  # fmt: skip
 """What `wxrc.toml` may say, and of what type; `WXRC_DATA`, `WXRC_HOST`, ... and options come before it."""
 
@@ -129,6 +130,10 @@ def _public_url(context: click.Context, parameter: click.Parameter, value: str) 
     return value
 
 
+def _names(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in (value or "").split(",") if name.strip())
+
+
 def serve_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that `serve` and `demo` share."""
     for option in (
@@ -170,6 +175,15 @@ def serve_options(command: Callable[..., Any]) -> Callable[..., Any]:
             type=click.Path(file_okay=False, path_type=Path),
             help="Files that channels may name as images.",
         ),
+        click.option(
+            "--trusted-proxy",
+            "trusted_proxies",
+            envvar="WXRC_TRUSTED_PROXY",
+            default=setting("trusted_proxy"),
+            metavar="NET,...",
+            callback=_names,
+            help="Reverse proxies (addresses or networks) whose X-Forwarded-For or Forwarded says which client calls.",
+        ),
         data_option,
     ):
         command = option(command)
@@ -186,10 +200,6 @@ def simulator_options(command: Callable[..., Any]) -> Callable[..., Any]:
         show_default="where a simulated bot exists",
         help="Serve the simulator's pages, which have no login, at /sim; or run no simulated bot at all.",
     )(command)
-
-
-def _names(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
-    return tuple(name.strip() for name in (value or "").split(",") if name.strip())
 
 
 simulator_hosts_option = click.option(

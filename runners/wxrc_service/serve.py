@@ -21,6 +21,7 @@ from wxrc_service.app import wxrc_app
 from wxrc_service.connections import Limits
 from wxrc_service.data import DataDir, opened_world
 from wxrc_service.http_server import Server
+from wxrc_service.proxies import TrustedProxies
 from wxrc_service.puppets import kinds
 
 
@@ -40,6 +41,7 @@ class Settings:
         simulator_hosts: Host names that they answer to besides those of loopback.
         extra: Further routes.
         limits: What the HTTP server bears.
+        trusted_proxies: Addresses and networks of the reverse proxies that say whose request it is that they pass on.
     """
 
     data: DataDir
@@ -53,6 +55,7 @@ class Settings:
     simulator_hosts: Sequence[str] = ()
     extra: Sequence[BaseRoute] = field(default=())
     limits: Limits = field(factory=Limits)
+    trusted_proxies: Sequence[str] = ()
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -79,6 +82,7 @@ async def service(settings: Settings) -> AsyncIterator[tuple[Gateway, str]]:
     Raises:
         WxrcError: It cannot run; the sentence says why.
     """
+    proxies = TrustedProxies(settings.trusted_proxies)
     settings.data.make()
     descriptors.raise_limit()
     with _listen(settings.host, settings.port) as listener:
@@ -113,7 +117,7 @@ async def service(settings: Settings) -> AsyncIterator[tuple[Gateway, str]]:
                 simulator_when=simulates,
                 extra=(admin_mount(gateway), *settings.extra),
             )
-            server = Server(app, settings.limits)
+            server = Server(app, settings.limits, proxies)
             async with anyio.create_task_group() as tasks:
                 stopped = anyio.Event()
 

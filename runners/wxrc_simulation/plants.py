@@ -114,6 +114,8 @@ PLANTS = (
     Plant("the account is not looked at", "wxrc_core.message_queue", "if bot.ready and bot.wxid:", "if False:"),
     Plant("the pace starts anew at a takeover", "wxrc_core.message_queue", "        self.pace.rebase(mono)\n", "        self._paces.ledger = PaceLedger()\n"),
     Plant("the pace counts from nowhere", "wxrc_core.pace", "        self._sends[-1] = (mono, self._sends[-1][1])\n", "        pass\n"),
+    Plant("the log has the QR code", "wxrc_core.bot", "expires_at=report.expires_at, code_id=code_id)", "expires_at=report.expires_at, code_id=code_id, text=report.text)"),
+    Plant("QR codes stay in the vault", "wxrc_gateway._qr_codes", "                await runtime.vault.delete(qr_code.vault_name(self._world.botcode, code_id))\n", ""),
     Plant("a report of any run counts", "wxrc_core.bot", "if command.run == bot.run else None", "if command.run else None"),
     Plant("a person who is missing is decided too early", "wxrc_core.message_queue", "self._people.take(bot.contacts, bot.contacts_complete)", "self._people.take(bot.contacts, bot.link)"),
     Plant("an image is claimed before it is stored", "wxrc_core.message_queue", "        if head is None or awaits_image(head[1].message):\n            self._waiting", "        if head is None:\n            self._waiting"),

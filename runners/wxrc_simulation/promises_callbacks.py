@@ -1,5 +1,6 @@
 """The promise about callbacks, 12: who is to be told what, once, in order, under one id, and how each callback comes to its end."""
 
+import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -82,7 +83,7 @@ _KEEP_THE_LINK = (
 def _bot_notice(event: object, link: bool) -> tuple[str, Mapping[str, Any]] | None:
     match event:
         case bot.QrCodeIssued():
-            return "qrCode", {"qrcode": event.text, "qrcodeImageUrl": event.image_url, "expiresAt": event.expires_at}
+            return "qrCode", {"expiresAt": event.expires_at}
         case bot.LoggedIn() | bot.LinkRestored(quiet=False):
             return "botStatus", {"botStatus": "login", "wxid": event.wxid, "name": event.name}
         case bot.LoginRepeated() if link:
@@ -165,9 +166,8 @@ def _ends(facts: Facts, expected: Mapping[str, Notice]) -> Iterator[str]:
                 if due.expires_at is None or at + _next_wait_ms(history, posts) < due.expires_at:
                     yield f"{stream} is called expired at {at}, and its time was {due.expires_at}"
             case DeliverySuperseded():
-                if due.kind not in CONTROL or newest.get((due.chid, due.botcode, due.kind), 0) <= delivery.cause(
-                    stream
-                ):
+                overtaken = newest.get((due.chid, due.botcode, due.kind), 0) > delivery.cause(stream)
+                if due.kind not in CONTROL or not (overtaken or _code_over(facts, due, history)):
                     yield f"{stream} ({due.kind}) is called superseded, and nothing newer was to be told"
             case DeliveryGivenUp():
                 yield from _given_up(facts, stream, history)
@@ -177,6 +177,36 @@ def _ends(facts: Facts, expected: Mapping[str, Notice]) -> Iterator[str]:
             case _:
                 if facts.run.quiet:
                     yield f"{stream} has not ended"
+
+
+_CODE_OVER = (
+    bot.QrCodeIssued,
+    bot.LoggedIn,
+    bot.LoginFailed,
+    bot.ClientRestarted,
+    bot.SignedOut,
+    bot.Stopped,
+    bot.BotRemoved,
+)
+"""What ends the QR code that waits; so does a request for another kind of client."""
+
+
+def _code_over(facts: Facts, due: DeliveryDue, history: list[Recorded]) -> bool:
+    """Return whether the code that a callback tells was over when it ended."""
+    if due.kind != "qrCode":
+        return False
+    cause, kind = delivery.cause(history[0].stream), ""
+    for recorded in facts.streams[f"bot/{due.botcode}"]:
+        event, told = recorded.event, recorded.position > cause
+        if recorded.position >= history[-1].position:
+            return False
+        if told and isinstance(event, _CODE_OVER):
+            return True
+        if isinstance(event, bot.LoginRequested):
+            if told and event.kind != kind:
+                return True
+            kind = event.kind
+    return False
 
 
 def _next_wait_ms(history: list[Recorded], posts: list[Received]) -> int:
@@ -219,11 +249,24 @@ def _posts(facts: Facts) -> Iterator[str]:
                 yield f"callback {webhook_id} was posted before it was due"
             elif post.chid != due.chid:
                 yield f"callback {webhook_id} for {due.chid} was posted to {post.chid}"
-            elif post.body != _as_written(json.loads(due.body), post.format):
+            elif post.body != _as_written(_body(facts, due, post), post.format):
                 yield f"callback {webhook_id} was posted with another body than was due"
             if not _url_of(facts, post):
                 yield f"callback {webhook_id} was posted to {post.url}, which was not the channel's"
         yield from _again(facts, stream, posts)
+
+
+def _body(facts: Facts, due: DeliveryDue, post: Received) -> dict[str, Any]:
+    """Return the body that was due; a QR code is in no event, so it is the one that the client showed, and its image the code's own."""
+    body: dict[str, Any] = json.loads(due.body)
+    if due.kind != "qrCode":
+        return body
+    shown = [
+        code.text for code in facts.run.codes if code.botcode == due.botcode and code.expires_at == body["expiresAt"]
+    ]
+    told, url = post.body.get("qrcode"), str(post.body.get("qrcodeImageUrl"))
+    named = hashlib.sha256(url.rpartition("/")[2].encode()).hexdigest() == due.code_id
+    return {**body, "qrcode": told if told in shown else shown, "qrcodeImageUrl": url if named else due.code_id}
 
 
 ON_ITS_WAY_MS = 40_000

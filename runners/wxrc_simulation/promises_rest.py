@@ -1,9 +1,10 @@
 """The promises 14 (inbound messages), 15 (everything goes on, nothing accepted is lost) and 16 (secrets stay secret)."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 
-from wxrc_core import bot, channel, message
+from wxrc_core import bot, channel, codec, message
 from wxrc_core.inbound import MessageReceived
 from wxrc_core.log import Recorded
 from wxrc_core.operation import OperationAccepted
@@ -168,10 +169,41 @@ def _left(botcode: str, history: list[Recorded]) -> Iterator[str]:
 
 
 def check_16(facts: Facts) -> Iterator[str]:
-    """Check that no key, secret, session or text of a message is in a log line."""
+    """Check that no key, secret, session or text of a message is in a log line, and that the log has no QR code."""
+    yield from _codes(facts)
     texts = {call.text for call in facts.run.calls if len(call.text) > 3}
     secret = [*(each for each in facts.run.secrets if each), *sorted(texts), "私密"]
     for line in facts.run.log_lines:
         for each in secret:
             if each in line:
                 yield f"a log line has '{each[:8]}...' in it: {line.replace(each, '***')[:120]}"
+
+
+def _codes(facts: Facts) -> Iterator[str]:
+    """A QR code logs an account in: no event has it, and the vault only while it may be scanned."""
+    shown: dict[str, Recorded] = {}
+    codes = re.compile("|".join(re.escape(code.text) for code in facts.run.codes) or "(?!)")
+    for recorded in facts.log:
+        if recorded.stream.startswith(("bot/", "delivery/")):
+            text = codec.encode(recorded.event)[2].decode()
+            if codes.search(text) or "/qr/" in text:
+                yield f"event {recorded.position} ({recorded.event.__class__.__name__}) has a QR code in it"
+        if isinstance(recorded.event, bot.QrCodeIssued):
+            shown[f"{recorded.stream}/qr/{recorded.event.code_id}"] = recorded
+    for name in facts.run.vault if facts.run.quiet else ():
+        issued, botcode = shown.get(name), name.split("/")[1]
+        if issued is None or facts.epoch(botcode, issued.position) != facts.epoch(botcode, len(facts.log)):
+            continue  # no code, or its gateway was gone before it could clear up
+        if _over(facts.streams[issued.stream], issued):
+            yield f"the vault still has the QR code of event {issued.position}"
+
+
+def _over(history: list[Recorded], issued: Recorded) -> bool:
+    """Return whether the code of this event can no longer be scanned."""
+    state = "awaiting_qr"
+    for recorded in history:
+        if recorded.position > issued.position:
+            state = STEPS["bot"].get((state, trigger(recorded.event, "bot")), state)
+            if isinstance(recorded.event, bot.QrCodeIssued | bot.ClientRestarted):
+                return True
+    return state != "awaiting_qr"

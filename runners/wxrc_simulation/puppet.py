@@ -32,7 +32,7 @@ from wxrc_core.puppet import (
 from wxrc_puppet.port import PuppetContext, PuppetError, ReportTo
 from wxrc_simulation.chance import Chance
 from wxrc_simulation.loop import PROCESS, VirtualLoop
-from wxrc_simulation.records import DigitsFact, HandOver, Heard, Run, Said
+from wxrc_simulation.records import CodeFact, DigitsFact, HandOver, Heard, Run, Said
 from wxrc_simulation.wechat import Account, Phone, WeChat, label
 
 QR_LIFETIME_S = 20.0
@@ -159,7 +159,9 @@ class SimulatedClient:
             return phone.session[1]
         for number in range(QR_CODES):
             text = f"qr-{self._context.botcode}-{self._wechat.now}-{number}"
-            await report(ReportQrCode(at=now(), text=text, expires_at=now() + int(QR_LIFETIME_S * 1000)))
+            code = ReportQrCode(at=now(), text=text, expires_at=now() + int(QR_LIFETIME_S * 1000))
+            self._run.codes.append(CodeFact(self._context.botcode, text, code.expires_at))
+            await report(code)
             if chance.strikes("not scanned"):
                 await anyio.sleep(QR_LIFETIME_S)
                 continue

@@ -89,6 +89,15 @@ class DigitsFact:
 
 
 @frozen
+class CodeFact:
+    """A client showed a QR code."""
+
+    botcode: str
+    text: str
+    expires_at: int
+
+
+@frozen
 class RoomFact:
     """A room's topic from then on; None = the account is no longer in it."""
 
@@ -274,6 +283,7 @@ class Run:
         people: Changes of contacts.
         digits: Digits that clients were handed.
         digits_shown: Digits that phones showed, by botcode.
+        codes: QR codes that clients showed.
         logins: Changes of accounts.
         spoken: What people wrote.
         heard: What was reported of it.
@@ -297,6 +307,7 @@ class Run:
         worlds: Each replica that ran at the end, and its fold.
         store: The shared store.
         log_lines: What the gateway logged.
+        vault: The names of what the vault has in the end.
         secrets: KEYs and webhook secrets, which no log line may have.
         operators: The names of those who changed something.
         made: The KEY or webhook secret that each operator made who is named so in the log; those of the set-up by channel and kind.
@@ -318,6 +329,7 @@ class Run:
     people: list[PersonFact] = field(factory=list)
     digits: list[DigitsFact] = field(factory=list)
     digits_shown: list[tuple[str, str]] = field(factory=list)
+    codes: list[CodeFact] = field(factory=list)
     logins: list[LoginFact] = field(factory=list)
     spoken: list[Spoken] = field(factory=list)
     heard: list[Heard] = field(factory=list)
@@ -341,6 +353,7 @@ class Run:
     worlds: list[tuple[str, World]] = field(factory=list)
     store: Any = None
     log_lines: list[str] = field(factory=list)
+    vault: Sequence[str] = ()
     secrets: list[str] = field(factory=list)
     made: dict[str, str] = field(factory=dict)
     operators: set[str] = field(factory=set)

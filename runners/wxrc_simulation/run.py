@@ -178,6 +178,7 @@ class Stage:
         self.run.ended_at = self.now()
         self.run.log = [each for each in self.store._data.log if each is not None]
         self.run.shards = SHARDS
+        self.run.vault = list(self.store.vault._secrets)
         self.run.snapshots = [each for kept in self.store._data.snapshots.values() for each in kept]
         self.run.worlds = [
             (each.process.name, each.gateway.world) for each in self.replicas if each.serving and each.gateway

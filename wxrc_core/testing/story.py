@@ -33,6 +33,7 @@ from wxrc_core.puppet import (
     ReportDigitsWanted,
     ReportLoggedIn,
     ReportMessage,
+    ReportQrCode,
     ReportReceipt,
     ReportRooms,
     Room,
@@ -220,7 +221,8 @@ class Story(LogStory):
 
     def report_of(self, run: int, report: BotReport, botcode: str = BOTCODE) -> list[Wake]:
         """Take a report of the client of this run."""
-        return self.do(bot.stream_name(botcode), bot.TakeReport(run=run, report=report, image_url="/qr/1.png"))
+        code_id = f"id of {report.text}" if isinstance(report, ReportQrCode) else ""
+        return self.do(bot.stream_name(botcode), bot.TakeReport(run=run, report=report, code_id=code_id))
 
     def log_in(
         self,
