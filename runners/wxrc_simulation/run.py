@@ -6,20 +6,16 @@ import logging
 import sys
 import traceback
 from random import Random
-from typing import Literal
 
-from wxrc_core import message
 from wxrc_core.channel import CallbackFormat
-from wxrc_core.errors import WxrcError
 from wxrc_core.puppet import Capabilities
 from wxrc_gateway import PuppetKind, admin
-from wxrc_gateway.callbacks import Selection
-from wxrc_gateway.doubts import resolve
 from wxrc_simulation.chance import Faults
-from wxrc_simulation.clients import DAY, Clients
+from wxrc_simulation.clients import Clients
 from wxrc_simulation.door import Door
 from wxrc_simulation.loop import VirtualLoop
 from wxrc_simulation.network import Network
+from wxrc_simulation.operators import carry_out
 from wxrc_simulation.records import BotFact, ChannelFact, Fault, GrantFact, Run
 from wxrc_simulation.replica import START, Replica
 from wxrc_simulation.schedule import (
@@ -200,7 +196,7 @@ class Stage:
         await admin.add_bot(store, vault, UNLENT, "simulated", kind, at=START, chance=chance)
         for number, channel in enumerate(self.schedule.channels):
             form = FORMATS[(self.schedule.seed + number) % len(FORMATS)]
-            url = self._host(channel.chid) if channel.callback else ""
+            url = self.host(channel.chid) if channel.callback else ""
             made = await admin.add_channel(
                 store,
                 vault,
@@ -223,7 +219,8 @@ class Stage:
                 self.run.grants.append(GrantFact(0, channel.chid, botcode, on_doubt, inbound, 0))  # type: ignore[arg-type]
         self._appended(1, len(store._data.log))
 
-    def _host(self, chid: str) -> str:
+    def host(self, chid: str) -> str:
+        """Return the URL of a new place for a channel's receiver."""
         self._hosts += 1
         host = f"{chid}-{self._hosts}.example"
         self.network.add(chid, host)
@@ -292,55 +289,7 @@ class Stage:
         if serving:
             replica = serving[int(item.value) % len(serving)]
             self._fault(f"operator {item.action}")
-            self.loop.spawn(self._do(item, replica), replica.process)
-
-    async def _do(self, item: Operate, replica: Replica) -> None:
-        gateway, at = replica.gateway, self.now()
-        assert gateway is not None
-        try:
-            if item.action == "grant":
-                generous = bool(int(item.value) % 2)
-                on_doubt: Literal["leave", "resend"] = "resend" if generous else "leave"
-                inbound: Literal["addressed", "all"] = "all" if generous else "addressed"
-                number = len(self.run.grants)
-                self.run.grants.append(GrantFact(at, item.chid, item.botcode, on_doubt, inbound, None))
-                await gateway.grant_bot(item.chid, item.botcode, on_doubt=on_doubt, inbound=inbound)
-                self.run.grants[number] = GrantFact(at, item.chid, item.botcode, on_doubt, inbound, self.now())
-            elif item.action == "move" and item.chid in self.network.receivers:
-                url, number = self._host(item.chid), len(self.run.channels)
-                self.run.channels.append(ChannelFact(at, item.chid, url, None))
-                await gateway.move_callback(item.chid, url, allow_private=True)
-                self.run.channels[number] = ChannelFact(at, item.chid, url, self.now())
-            elif item.action in AT_THE_DOOR + ABOUT_BOTS:
-                await self.door.change(item, gateway)
-            elif item.action == "restore":
-                await self.door.restore(gateway)
-            elif item.action == "channel":
-                await gateway.add_channel(f"new{item.value}")
-            elif item.action == "bot":
-                await gateway.add_bot(f"spare{item.value}", "simulated")
-            elif item.action == "retry":
-                await gateway.callbacks.retry(item.chid)
-            elif item.action == "replay":
-                await gateway.callbacks.replay(Selection(chid=item.chid), delivered=int(item.value) % 3 > 0)
-            elif item.action == "cancel":
-                stream = message.stream_name(item.chid, DAY, item.txcode)
-                self.run.cancelled.add(stream)
-                await gateway.execute(stream, message.Cancel(at=gateway.clock()))
-            elif item.action == "resend":
-                for stream in list(gateway.world.doubts)[:1]:
-                    self.run.resends.add(stream)
-                    await resolve(gateway, gateway.world.doubts[stream][0], "resend", by="ops")
-            elif item.action == "fail":
-                for stream in list(gateway.world.doubts)[:1]:
-                    self.run.given_up.add(stream)
-                    await resolve(gateway, gateway.world.doubts[stream][0], "failed", by="ops")
-            elif item.action == "confirm":
-                for stream in list(gateway.world.doubts)[:1]:
-                    self.run.vouched.add(stream)
-                    await resolve(gateway, gateway.world.doubts[stream][0], "sent", by="ops")
-        except WxrcError as error:
-            self.run.trace.append(f"{self.now()} operator: {type(error).__name__}")
+            self.loop.spawn(carry_out(self, item, replica), replica.process)
 
     # -- coming to rest ---------------------------------------------------------------------------------------------------------
 
