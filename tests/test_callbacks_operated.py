@@ -11,6 +11,7 @@ import pytest
 from wxrc_core import channel, delivery, message
 from wxrc_core.callback_health import DISABLED_AFTER_MS
 from wxrc_core.delivery import DeliveryReplayed
+from wxrc_core.delivery_schedule import SCHEDULE_S
 from wxrc_core.errors import NotFound, Refusal
 from wxrc_core.testing.scripted import ScriptedClient
 from wxrc_gateway import Gateway, PuppetKind
@@ -128,7 +129,7 @@ def test_one_callback_follows_the_schedule(virtual: Virtual, client: ScriptedCli
         await ends(gateway)
         await until(lambda: len(away.attempts) > 6, DAY)
         waits = [after - before for before, after in pairwise(at for at, _ in away.attempts)]
-        for planned, waited in zip(delivery.SCHEDULE_S[:6], waits, strict=True):
+        for planned, waited in zip(SCHEDULE_S[:6], waits, strict=True):
             assert planned <= waited <= planned * 1.1 + 31
 
     virtual.run(flow)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from wxrc_core import delivery
 from wxrc_core.delivery import DeliveryEvent, DeliveryState
+from wxrc_core.delivery_schedule import JITTER, SCHEDULE_S
 from wxrc_core.testing.strategies import commands, folded, histories
 
 examples = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -149,9 +150,9 @@ def test_the_schedule(jitters: list[float]) -> None:
         waits.append(state.wait_ms / 1000)
 
     assert DeliveryState.DEAD is state.state
-    assert len(delivery.SCHEDULE_S) == len(waits)
-    for wait, planned in zip(waits, delivery.SCHEDULE_S, strict=True):
-        assert planned <= wait <= planned * (1 + delivery.JITTER)
+    assert len(SCHEDULE_S) == len(waits)
+    for wait, planned in zip(waits, SCHEDULE_S, strict=True):
+        assert planned <= wait <= planned * (1 + JITTER)
 
 
 def test_the_webhook_id_is_the_name_of_its_cause_and_channel() -> None:

@@ -9,7 +9,8 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 
 from tests.deliveries import Desk
 from wxrc_core import delivery
-from wxrc_core.delivery import CONTROL, SCHEDULE_S, DeliveryAnswered, DeliveryDue, DeliveryState
+from wxrc_core.delivery import CONTROL, DeliveryAnswered, DeliveryDue, DeliveryState
+from wxrc_core.delivery_schedule import SCHEDULE_S
 from wxrc_core.effects import Post, Wait
 
 CHIDS, BOTS = ("ch1", "ch2"), ("b1", "b2")

@@ -4,8 +4,8 @@ import pytest
 
 from tests.deliveries import Desk
 from wxrc_core import delivery
-from wxrc_core.delivery import LONGEST_RETRY_AFTER_S, SCHEDULE_S
 from wxrc_core.delivery_queue import LIFETIME_MS, LONG_DOWN_MS, LOOK_AGAIN_MS
+from wxrc_core.delivery_schedule import LONGEST_RETRY_AFTER_S, SCHEDULE_S, wait_ms
 from wxrc_core.effects import Post, Wait
 from wxrc_core.endpoint import PROBE_SHARE, UNTRIED_PROBE_MS
 
@@ -170,7 +170,7 @@ def test_old_ones_are_given_up_where_the_receiver_stays_away(desk: Desk) -> None
 
 def test_the_whole_schedule_is_used() -> None:
     """However large the jitter, no callback is given up by its age before its last attempt."""
-    waits = [delivery.wait_ms(failures, None, 1.0) for failures in range(1, len(SCHEDULE_S) + 1)]
+    waits = [wait_ms(failures, None, 1.0) for failures in range(1, len(SCHEDULE_S) + 1)]
 
     assert sum(waits) + len(waits) * 2 * UNTRIED_PROBE_MS < LIFETIME_MS
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from wxrc_core.delivery import JITTER, LONGEST_RETRY_AFTER_S, SCHEDULE_S
+from wxrc_core.delivery_schedule import JITTER, LONGEST_RETRY_AFTER_S, SCHEDULE_S
 from wxrc_core.endpoint import UNTRIED_PROBE_MS, Endpoint
 
 

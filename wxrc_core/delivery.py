@@ -14,10 +14,7 @@ from attrs import frozen
 from msgspec import Struct
 from msgspec.structs import replace
 
-from wxrc_core.delivery_schedule import JITTER as JITTER
-from wxrc_core.delivery_schedule import LONGEST_RETRY_AFTER_S as LONGEST_RETRY_AFTER_S
-from wxrc_core.delivery_schedule import SCHEDULE_S as SCHEDULE_S
-from wxrc_core.delivery_schedule import wait_ms as wait_ms
+from wxrc_core.delivery_schedule import SCHEDULE_S, wait_ms
 from wxrc_core.table import Table, Transitions
 
 # -- states and transitions -----------------------------------------------------------------------------------------------------
@@ -224,15 +221,8 @@ def evolve(delivery: Delivery | None, event: DeliveryEvent) -> Delivery:
     """Return the delivery after an event. Total: a recorded fact is never refused; a step that the table does not have changes nothing."""
     if delivery is None:
         if isinstance(event, DeliveryDue):
-            return Delivery(
-                DeliveryState.DUE,
-                event.at,
-                event.chid,
-                event.botcode,
-                event.kind,
-                event.expires_at,
-                code_id=event.code_id,
-            )
+            due = Delivery(DeliveryState.DUE, event.at, event.chid, event.botcode, event.kind, event.expires_at)
+            return replace(due, code_id=event.code_id)
         if isinstance(event, DeliveryReplayed):
             return Delivery(DeliveryState.DUE, event.at, event.chid, event.botcode, event.kind)
         assert isinstance(event, DeliveryAnswered), "a delivery's first event is `due`, `replayed` or `answered`"

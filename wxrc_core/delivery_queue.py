@@ -20,6 +20,7 @@ from wxrc_core.delivery import (
     DeliveryReplayed,
 )
 from wxrc_core.delivery_order import DeliveryQueue, Expected, Item
+from wxrc_core.delivery_schedule import JITTER, SCHEDULE_S
 from wxrc_core.effects import Decide, Moment, Post, Wait, WakeDeliveries
 from wxrc_core.endpoint import Endpoint
 from wxrc_core.log import Recorded
@@ -37,7 +38,7 @@ LOOK_AGAIN_MS = 30_000
 EXPIRY_MS = 1_000
 """How long one whose time is over waits for that to be recorded (ms)."""
 
-LIFETIME_MS = int(sum(delivery.SCHEDULE_S) * (1 + delivery.JITTER) * 1000) + 3_600_000
+LIFETIME_MS = int(sum(SCHEDULE_S) * (1 + JITTER) * 1000) + 3_600_000
 """The whole schedule, with jitter and an hour for the probes in between (ms, wall clock).
 
 A callback that has been due for longer is given up while its endpoint is down.

@@ -11,7 +11,7 @@ Each callback keeps its own schedule. Between two probes, whatever callbacks the
 wait, a receiver that comes back is found soon, and is not met by all of them one after the other before.
 """
 
-from wxrc_core.delivery import LONGEST_RETRY_AFTER_S, wait_ms
+from wxrc_core.delivery_schedule import LONGEST_RETRY_AFTER_S, wait_ms
 
 UNTRIED_PROBE_MS = 30_000
 """A callback that was never tried may probe so long after the last probe (ms)."""

@@ -21,6 +21,7 @@ from wxrc_core.delivery import (
     DeliveryReplayed,
     DeliverySuperseded,
 )
+from wxrc_core.delivery_schedule import JITTER, SCHEDULE_S
 from wxrc_core.log import Recorded, event_as
 from wxrc_simulation.promises_facts import CONTROL, Facts, is_end, wire_status
 from wxrc_simulation.records import Received
@@ -213,7 +214,7 @@ def _next_wait_ms(history: list[Recorded], posts: list[Received]) -> int:
     """Return how long the next attempt may be away after a failed one (ms): an expiry before that is known already."""
     failures = 1 + sum(isinstance(recorded.event, DeliveryPostponed) for recorded in history)
     asked = RETRY_AFTER_S if any(post.status == 429 for post in posts) else 0
-    return int(1_000 * (1 + delivery.JITTER) * max(delivery.SCHEDULE_S[failures - 1], asked))
+    return int(1_000 * (1 + JITTER) * max(SCHEDULE_S[failures - 1], asked))
 
 
 RETRY_AFTER_S = 20
@@ -227,7 +228,7 @@ def _given_up(facts: Facts, stream: str, history: list[Recorded]) -> Iterator[st
         for post in facts.run.received
     )
     tried = 1 + sum(isinstance(recorded.event, DeliveryPostponed) for recorded in history)
-    if not refused and tried < len(delivery.SCHEDULE_S):
+    if not refused and tried < len(SCHEDULE_S):
         yield f"{stream} was given up after {tried} attempts, and the receiver is not gone"
 
 

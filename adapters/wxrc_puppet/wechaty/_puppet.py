@@ -14,7 +14,6 @@ from typing import Any, ClassVar, Literal, TypeAlias
 
 import anyio
 import grpc
-from attrs import frozen
 
 from wxrc_core.puppet import (
     Capabilities,
@@ -48,7 +47,7 @@ from wxrc_puppet.wechaty._codes import (
 from wxrc_puppet.wechaty._mentions import names_in_text
 from wxrc_puppet.wechaty._options import parse_options
 from wxrc_puppet.wechaty._rooms import Rooms
-from wxrc_puppet.wechaty._sends import LateEcho, Send, Sends
+from wxrc_puppet.wechaty._sends import LateEcho, Send, Sends, SignedOut
 from wxrc_puppet.wechaty._server import DING, LOGOUT, MESSAGE_PAYLOAD, START, STOP, CallFailed, WechatyServer
 
 log = logging.getLogger("wxrc.puppet.wechaty")
@@ -60,12 +59,7 @@ _WAITING_EVENTS = 1000
 _SILENT_ROUNDS = 4
 
 
-@frozen
-class _SignedOut:
-    """The gateway has signed the account out for us."""
-
-
-_News: TypeAlias = ServerEvent | _SignedOut | LateEcho
+_News: TypeAlias = ServerEvent | SignedOut | LateEcho
 
 
 class WechatyPuppet:
@@ -232,7 +226,7 @@ class WechatyPuppet:
         raise self._stream_failure or PuppetError(f"{self._called} ended the event stream.")
 
     async def _take(self, news: _News) -> bool:
-        if isinstance(news, _SignedOut):
+        if isinstance(news, SignedOut):
             return await self._logged_out("")
         if isinstance(news, LateEcho):
             await self._proven(news.send)
@@ -379,7 +373,7 @@ class WechatyPuppet:
         async with self._leave("sign_out") as gateway:
             await gateway.call(LOGOUT)
         with contextlib.suppress(anyio.ClosedResourceError, anyio.BrokenResourceError):  # `run` has ended already
-            await self._put.send(_SignedOut())  # where nobody was logged in, the gateway says nothing
+            await self._put.send(SignedOut())  # where nobody was logged in, the gateway says nothing
 
     async def release(self) -> None:
         """Stop the gateway's client; it keeps the session. `run` then ends without a report.

@@ -61,6 +61,11 @@ def _card(card: Card) -> pb.MiniProgram:
 
 
 @frozen
+class SignedOut:
+    """The Wechaty gateway has signed the account out for us."""
+
+
+@frozen
 class LateEcho:
     """A hand-over was cut off after its echo had been seen."""
 
