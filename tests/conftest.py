@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import httpx2
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.openapi import answer_place, errors
 from tests.postgres import postgres as postgres
@@ -12,6 +13,10 @@ from tests.webhooks import KEY, SECRET
 from wxrc_core.testing.scripted import ScriptedClient
 from wxrc_http import testing
 from wxrc_simulation.fixture import virtual as virtual
+
+# How long an example takes depends on what else the machine does: it is no reason to fail.
+settings.register_profile("wxrc", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("wxrc")
 
 
 @pytest.fixture(params=["asyncio", "trio"])
