@@ -65,8 +65,9 @@ MOODS = (
 """How a receiver may fail."""
 
 
-STRIKES = ("crash", "pause", "step", "cut off", "leave", "stall", "deaf")
-"""What may happen to a replica. `stall`: what it writes next arrives long after its sender was cut off; `deaf`: its heartbeats fail."""
+STRIKES = ("crash", "pause", "step", "cut off", "leave", "stall", "deaf", "freeze")
+"""What may happen to a replica. `stall`: what it writes next arrives long after its sender was cut off; `deaf`: its heartbeats fail;
+`freeze`: it is paused for longer than it stays a member, when its next claim has just been written."""
 
 
 AT_THE_DOOR = (

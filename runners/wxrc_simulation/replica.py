@@ -4,6 +4,7 @@ import random
 import ssl
 import traceback
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import anyio
 
@@ -94,6 +95,18 @@ class Replica:
         """Have the network break right behind the replica's next claim, or the next event that only an owner may write."""
         if self.store is not None:
             self.store.stall = (seconds, kind)
+
+    def freeze(self, seconds: float) -> None:
+        """Have the replica paused when its next claim has just been written, and its heartbeats fail for a while afterwards."""
+        if self.store is not None:
+            self.store.freeze = partial(self._freeze, seconds)
+
+    def _freeze(self, seconds: float) -> None:
+        process = self.process
+        process.paused = True
+        self.deafen(True)
+        self._loop.outside(seconds, self._loop.go_on, process)
+        self._loop.outside(seconds + 5, self.deafen, False)
 
     def deafen(self, yes: bool) -> None:
         """Have heartbeats fail, or no longer."""

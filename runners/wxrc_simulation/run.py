@@ -273,6 +273,8 @@ class Stage:
             self.loop.outside(seconds, replica.deafen, False)
         elif strike.how == "stall":
             replica.stall(seconds, "claim" if strike.amount % 2 else "any")
+        elif strike.how == "freeze":
+            replica.freeze(seconds)
         elif not process.alive:
             return
         elif strike.how == "crash":
@@ -303,7 +305,7 @@ class Stage:
             replica.cut_off(False)
             replica.deafen(False)
             if replica.store is not None:
-                replica.store.stall = None
+                replica.store.stall = replica.store.freeze = None
             replica.process.countdown = None
             if replica.process.paused:
                 self.loop.go_on(replica.process)

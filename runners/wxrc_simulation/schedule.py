@@ -310,6 +310,7 @@ def _items(
             "step": random.choice((-3_600_000, 3_600_000, -5_000, 90_000)),
             "cut off": int(random.random() * 15_000),
             "stall": int(8_000 + random.random() * 14_000),
+            "freeze": int(11_000 + random.random() * 14_000),
             "deaf": int(8_000 + random.random() * 14_000),
             "leave": 0,
         }[how]

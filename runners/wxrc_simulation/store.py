@@ -93,6 +93,7 @@ class FaultyStore:
         deaf: Heartbeats do not get through.
         folded: Up to where its user has folded the log: it asks for what follows.
         stall: (seconds, kind): the next fenced append, or claim, takes so long, and its sender is cut off meanwhile; None = nothing.
+        freeze: Called when the next claim has been written, before its sender hears of it; None = nothing.
         vault: The vault.
     """
 
@@ -109,6 +110,7 @@ class FaultyStore:
         self.cut_off = False
         self.deaf = False
         self.stall: tuple[float, str] | None = None
+        self.freeze: Callable[[], None] | None = None
         self._read_to = 0
         self.folded = 0
         self._next: int | None = None
@@ -152,6 +154,9 @@ class FaultyStore:
             outcomes = await landed
         else:
             outcomes = await self._append(self._inner, batch, self._loop.time(), known)
+        if self.freeze is not None and any(isinstance(entry.events[0], MessageAttempted) for entry in batch):
+            self.freeze()
+            self.freeze = None
         await anyio.sleep(chance.seconds(0.0, 0.002))
         self._check()
         if chance.strikes("append unknown"):
