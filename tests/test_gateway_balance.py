@@ -1,11 +1,13 @@
 """Bots spread over gateways on one store: who comes gets its part, one session at a time; who goes is replaced. In virtual time."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 import anyio
+import pytest
 
 from tests.scripted_bots import kinds, until
-from wxrc_core.log import Recorded
+from wxrc_core.log import Lease, Recorded
 from wxrc_core.shard import ShardFreed, ShardTaken, shard_of
 from wxrc_core.testing.scripted import HANG, ScriptedClient
 from wxrc_gateway import Gateway
@@ -137,5 +139,36 @@ def test_who_goes_is_replaced_by_all_others(client: ScriptedClient) -> None:
         others = [each for each in gateways if each is not gone]
         await until(lambda: [2, 2] == [len(owned(each)) for each in others])
         await all_ready(others[0])
+
+    virtual.run(flow)
+
+
+def test_going_down_while_shards_are_looked_at(
+    virtual: Virtual, client: ScriptedClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look at the shards that is answered while the gateway lets go of them takes nothing, and breaks nothing."""
+
+    async def flow() -> None:
+        store = virtual.store.replica()
+        going = anyio.Event()
+        members, release = store.members, store.release
+
+        async def late_members() -> Sequence[str]:
+            await going.wait()
+            return await members()
+
+        async def slow_release(leases: Sequence[Lease], at: int) -> None:
+            await release(leases, at)
+            going.set()
+            await anyio.sleep(1)
+
+        gateway = Gateway(store=store, puppets=kinds(client), clock=virtual.clock)
+        async with gateway:
+            await gateway.add_bot("demo", "scripted")
+            monkeypatch.setattr(store, "members", late_members)
+            monkeypatch.setattr(store, "release", slow_release)
+            await anyio.sleep(store.lifetime)  # the next look has begun
+        async with virtual.store.replica() as after:
+            assert {""} == {owner.member for owner in (await after.owners()).values()}
 
     virtual.run(flow)

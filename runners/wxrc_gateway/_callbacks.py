@@ -248,7 +248,7 @@ class Callbacks:
         if post.code_id:
             code = await read_code(runtime, post.botcode, post.code_id)
             if code is None:
-                raise Unavailable("its QR code is not in the vault")
+                raise Unavailable(LocalizedText("它的二维码不在保险库中", "its QR code is not in the vault"))
             told |= code.told()
         return CallbackRequest(
             url=channel.settings.callback_url,

@@ -155,16 +155,18 @@ class Ownership:
 
     async def _balance(self) -> None:
         """Take what of the free shards is ours, or let go of one where we own more than others."""
-        runtime = self._runtime
-        if runtime.draining or runtime.member is None:
+        runtime, member = self._runtime, self._runtime.member
+        if runtime.draining or member is None:
             return
-        mine = runtime.member.id
+        mine = member.id
         owners = {number: owner.member for number, owner in (await runtime.store.owners()).items()}
         share = shard.share(owners, await runtime.store.members(), mine)
+        if not runtime.may_begin():
+            return  # it began to go down meanwhile, or has been away: what is free is for others
         # The answer to an earlier call may have been lost.
         unheard = {number for number, owner in owners.items() if owner == mine} - {*self.leases, *self._giving}
         if wanted := sorted({*share.take, *unheard, *self._left_lying(share.free)}):
-            await self._take(wanted)
+            await self._take(member, wanted)
         elif share.give and not share.free and not self._giving and mono() > self._keep_until:
             self._giving = self._dispensable(share.give)
             self._tasks.start_soon(self._give, self._giving)
@@ -178,11 +180,12 @@ class Ownership:
             self._keep_until = now + KEEP_LIFETIMES * lifetime_ms
         return found
 
-    async def _take(self, wanted: Sequence[int]) -> None:
+    async def _take(self, member: Member, wanted: Sequence[int]) -> None:
         runtime = self._runtime
-        assert runtime.member is not None
-        taken = await runtime.store.acquire(runtime.member, wanted, runtime.clock())
-        if not taken:
+        taken = await runtime.store.acquire(member, wanted, runtime.clock())
+        if runtime.draining and taken:
+            await runtime.store.release(list(taken.values()), runtime.clock())
+        if runtime.draining or not taken:
             return
         # What an earlier epoch wrote lies below the lease: nothing is done before it is folded.
         await runtime.ledger.reached(max(lease.position for lease in taken.values()))

@@ -8,6 +8,7 @@ from wxrc_core import qr_code
 from wxrc_core.bot import QrCodeIssued
 from wxrc_core.bot_world import BotWorld
 from wxrc_core.errors import Unavailable
+from wxrc_core.localized import LocalizedText
 from wxrc_core.puppet import ReportQrCode
 from wxrc_core.qr_code import QrCode
 from wxrc_gateway._runtime import Runtime
@@ -68,7 +69,11 @@ async def read_code(runtime: Runtime, botcode: str, code_id: str) -> QrCode | No
     try:
         code = qr_code.decode(secret)
     except msgspec.DecodeError:
-        raise Unavailable("the QR code in the vault is damaged; ask for login again") from None
+        raise Unavailable(
+            LocalizedText(
+                "保险库中的二维码已损坏；请重新请求登录", "the QR code in the vault is damaged; ask for login again"
+            )
+        ) from None
     runtime.codes[botcode] = code_id, code
     return code
 
