@@ -6,6 +6,7 @@ import httpx2
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.nats import nats_cluster as nats_cluster
 from tests.openapi import answer_place, errors
 from tests.postgres import postgres as postgres
 from tests.receiver import Receiver

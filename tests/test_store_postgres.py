@@ -8,7 +8,7 @@ import pytest
 
 from tests.postgres import PostgresServer
 from wxrc_core.testing.store_contract import OpenStore, OpenVault, StoreContract, VaultContract
-from wxrc_store.postgres import PostgresStore, PostgresVault
+from wxrc_store.postgres import PostgresStore
 
 KEY = b"k" * 32
 _schemas = count()
@@ -44,7 +44,7 @@ class TestPostgresVault(VaultContract):
         """Open the vault of a store."""
 
         @asynccontextmanager
-        async def vault(name: str) -> AsyncIterator[PostgresVault]:
+        async def vault(name: str) -> AsyncIterator[Vault]:
             async with opened(name) as store:
                 yield store.vault
 

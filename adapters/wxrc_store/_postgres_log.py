@@ -5,22 +5,15 @@ each poll and after each reconnection whether the newest event that this process
 the process a small file remembers it.
 """
 
-import hashlib
-import json
-import os
-import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from attrs import frozen
-
-from wxrc_core.log import Appended, Conflict, Entry, Fenced, Outcome
+from wxrc_core.log import Appended, Conflict, Fenced, Outcome
 from wxrc_core.shard import stream_name
 from wxrc_store._postgres_schema import Names
 from wxrc_store._postgres_server import Connection, Session
-from wxrc_store._rows import RELEASE, EncodedEntry
+from wxrc_store._rows import RELEASE, Append, EncodedEntry
+from wxrc_store._seen import Mark, Seen, digest
 from wxrc_store.port import StoreError
 
 APPEND = """
@@ -43,75 +36,8 @@ PROBE = """
 INSERT INTO {schema}.setting VALUES ('probed', %s) ON CONFLICT (name) DO UPDATE SET value = excluded.value
 """
 
-NOTE_EVERY = 1.0
-"""How often the file beside the service is written, at most (seconds)."""
-
 UNREACHABLE = -1
 """A version that no stream has, for expectations beyond what a database column holds."""
-
-
-@frozen
-class Append:
-    """The entries of one `Store.append`, ready to be written, and as they were given. Without any it is a probe."""
-
-    entries: Sequence[EncodedEntry]
-    batch: Sequence[Entry]
-
-
-class Mark(NamedTuple):
-    """The newest event that was seen: its position, and what tells it from any other (empty = nothing yet)."""
-
-    position: int
-    digest: str
-
-
-def digest(stream: str, number: int, data: bytes) -> str:
-    """Return what tells an event from any other; the server computes the same (`DIGEST`)."""
-    return hashlib.md5(f"{stream} {number} ".encode() + data, usedforsecurity=False).hexdigest()
-
-
-class Seen:
-    """The file that remembers, over restarts, how far the log reached.
-
-    It is written without waiting for the disk: it has to outlive the process and the database server, not this machine.
-    """
-
-    def __init__(self, path: Path | None, server: str) -> None:
-        self._path = path
-        self._server = server
-        self._written = 0.0
-
-    def read(self) -> tuple[int, Mark] | None:
-        """Return the identity of the log that was seen on this server, and its mark; None = nothing is known."""
-        if self._path is None:
-            return None
-        with suppress(OSError, ValueError, KeyError, TypeError):  # unreadable, or damaged: then nothing is known
-            said = json.loads(self._path.read_text("utf-8"))
-            if said["server"] == self._server:
-                return int(said["log"]), Mark(int(said["position"]), str(said["digest"]))
-        return None
-
-    def write(self, log: int, mark: Mark, now: bool = False) -> None:
-        """Remember a mark, unless one was written only just now."""
-        if self._path is None or not mark.position or (not now and time.monotonic() < self._written + NOTE_EVERY):
-            return
-        self._written = time.monotonic()
-        known = self.read()
-        if known is not None and known[0] == log and known[1].position > mark.position:
-            return  # a command beside the service has seen less than the service
-        said = {"server": self._server, "log": log, "position": mark.position, "digest": mark.digest}
-        fresh = self._path.with_name(f"{self._path.name}.{os.getpid()}.tmp")
-        with suppress(OSError):  # it is a further safeguard: a full disk here must not end the service
-            fresh.write_text(json.dumps(said), "utf-8")
-            fresh.rename(self._path)
-
-    def lost(self, what: str) -> StoreError:
-        """Say that the log went back."""
-        remedy = f" If this is meant, remove {self._path} and start again." if self._path else ""
-        return StoreError(
-            f"The log on {self._server} {what}: what was acknowledged is lost there. Was a standby promoted that was behind, or a backup"
-            f" restored? Nothing is written any more; bring back the server that has all of it.{remedy}"
-        )
 
 
 class PostgresLog:

@@ -3,15 +3,16 @@
 Encoding happens in the caller, before anything waits in a group, so that a bad event fails only the one who brought it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from importlib import metadata
+from itertools import chain
 from typing import NamedTuple, TypeAlias
 
 import msgspec
 
 from wxrc_core.codec import UnknownEvent, decode, encode
-from wxrc_core.log import Appended, Entry, Fence, Outcome, Recorded
-from wxrc_core.shard import ShardTaken, stream_name
+from wxrc_core.log import Appended, Entry, Fence, Lease, Outcome, Recorded
+from wxrc_core.shard import ShardFreed, ShardTaken, stream_name
 from wxrc_store.port import NewerEvents, StoreError
 
 Row: TypeAlias = tuple[int, str, int, str, int, bytes]
@@ -47,6 +48,13 @@ class EncodedEntry(NamedTuple):
     fence: Fence | None = None
 
 
+class Append(NamedTuple):
+    """The entries of one `Store.append`, ready to be written, and as they were given. Without any it is a probe."""
+
+    entries: Sequence[EncodedEntry]
+    batch: Sequence[Entry]
+
+
 class Tail:
     """The newest events of the log as far as this process wrote them itself: its own follower need not read them back.
 
@@ -69,6 +77,17 @@ class Tail:
                 events.append(Recorded(outcome.position + number, entry.stream, entry.expected + 1 + number, event))
         if len(events) > 2 * self._length:
             del events[: -self._length]
+
+    def add_group(self, works: Sequence[Append], results: Sequence[Sequence[Outcome]]) -> None:
+        """Take in a group that was committed, whatever the order of its positions is."""
+        batch = chain.from_iterable(work.batch for work in works)
+        written = [
+            (entry, outcome)
+            for entry, outcome in zip(batch, chain.from_iterable(results), strict=True)
+            if isinstance(outcome, Appended)
+        ]
+        written.sort(key=lambda each: each[1].position)
+        self.add([entry for entry, _ in written], [outcome for _, outcome in written])
 
     def clear(self) -> None:
         """Forget all of it: what was deleted from the log must not come from here."""
@@ -150,6 +169,25 @@ def check_forgettable(streams: Iterable[str]) -> None:
     for stream in streams:
         if stream.startswith(prefix):
             raise ValueError(f"The stream {stream} cannot be deleted: its version is the epoch of the shard.")
+
+
+async def entries_to_release(
+    read: Callable[[str, int], Awaitable[Sequence[Recorded]]], leases: Sequence[Lease], at: int
+) -> list[Entry]:
+    """Return the entries that let go of shards; those whose epoch is over are left out.
+
+    Args:
+        read: Reads a stream above a version.
+        leases: The shards.
+        at: Now (epoch ms).
+    """
+    entries = []
+    for (shard, epoch), _ in leases:
+        last = (await read(stream_name(shard), epoch - 1))[-1:]
+        if last and last[0].version == epoch and isinstance(last[0].event, ShardTaken):
+            freed = ShardFreed(at=at, member=last[0].event.member)
+            entries.append(Entry(stream_name(shard), epoch, [freed]))
+    return entries
 
 
 def owner_of(last: Recorded) -> str:

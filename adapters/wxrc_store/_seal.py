@@ -6,6 +6,7 @@ Sealed form: 12 bytes of random nonce, then ciphertext and tag. Random 96-bit no
 
 import os
 import secrets
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -48,6 +49,44 @@ class Sealer:
 
 KEY_CHECK = ""
 """The name of a vault's first row. It is sealed with the key when the vault is made, and tells a wrong key at opening."""
+
+
+class SealedVault:
+    """The vault of a store on a server, sealed with AES-256-GCM; see `wxrc_store.port.Vault`. It is usable while the store is open."""
+
+    def __init__(
+        self,
+        sealer: Callable[[], Sealer],
+        keep: Callable[[str, bytes | None], Awaitable[None]],
+        find: Callable[[str], Awaitable[bytes | None]],
+        names: Callable[[], Awaitable[Sequence[str]]],
+    ) -> None:
+        """Make it.
+
+        Args:
+            sealer: Returns what seals; known once the store is open.
+            keep: Keeps a sealed secret under a name; None takes it out.
+            find: Returns a sealed secret, or None.
+            names: Returns the names of all secrets, sorted.
+        """
+        self._sealer, self._keep, self._find, self._names = sealer, keep, find, names
+
+    async def put(self, name: str, secret: bytes) -> None:
+        """See `Vault.put`."""
+        await self._keep(name, self._sealer().seal(name, secret))
+
+    async def get(self, name: str) -> bytes | None:
+        """See `Vault.get`."""
+        sealed = await self._find(name)
+        return None if sealed is None else self._sealer().open(name, sealed)
+
+    async def delete(self, name: str) -> None:
+        """See `Vault.delete`."""
+        await self._keep(name, None)
+
+    async def names(self) -> Sequence[str]:
+        """See `Vault.names`."""
+        return await self._names()
 
 
 def unlock(key: bytes | Path, check: bytes | None, database: str) -> tuple[Sealer, bytes]:

@@ -22,6 +22,8 @@ POLL = 0.05
 IDLE_POLL = 1.0
 """How often it looks at the database at all (seconds)."""
 
+CLOSED = "The store is closed; open it again before using it."
+
 Work = TypeVar("Work")
 Result = TypeVar("Result")
 Work_contra = TypeVar("Work_contra", contravariant=True)
@@ -148,7 +150,7 @@ class GroupWriter(Generic[Work, Result]):
     def check_open(self) -> None:
         """Raise `StoreError` once the store is closed."""
         if self._closing:
-            raise StoreError("The store is closed; open it again before using it.")
+            raise StoreError(CLOSED)
 
     def _arrived(self, group: Group[Work, Result] | None, head: int) -> None:
         """Take in, on the loop, what the thread has done: the only call from there to here."""

@@ -8,7 +8,7 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
@@ -39,7 +39,7 @@ class MemoryMedia:
     async def put(self, data: bytes) -> str:
         """See `Media.put`."""
         await checkpoint()
-        digest = hashlib.sha256(data).hexdigest()
+        digest = _digest(data)
         self._files[digest] = (data, self._clock())
         return digest
 
@@ -56,6 +56,46 @@ class MemoryMedia:
         for digest in old:
             del self._files[digest]
         return len(old)
+
+
+class ServerMedia:
+    """Files in a database or a cluster, so that every replica has them, on whatever machine it runs; see `wxrc_store.port.Media`.
+
+    It is the `media` of a store on a server, and usable while that is open.
+    """
+
+    def __init__(
+        self,
+        keep: Callable[[str, bytes], Awaitable[None]],
+        find: Callable[[str], Awaitable[bytes | None]],
+        forget: Callable[[int, Collection[str]], Awaitable[int]],
+    ) -> None:
+        """Make it.
+
+        Args:
+            keep: Keeps a file under its digest; one that is there and whole is only noted as put now.
+            find: Returns a file's bytes as they are there, or None.
+            forget: See `Media.forget`.
+        """
+        self._keep, self._find, self._forget = keep, find, forget
+
+    async def put(self, data: bytes) -> str:
+        """See `Media.put`."""
+        digest = await anyio.to_thread.run_sync(_digest, data)
+        await self._keep(digest, data)
+        return digest
+
+    async def get(self, digest: str) -> bytes | None:
+        """See `Media.get`."""
+        if not DIGEST.fullmatch(digest):
+            return None
+        data = await self._find(digest)
+        whole = data is not None and await anyio.to_thread.run_sync(_digest, data) == digest
+        return data if whole else None
+
+    async def forget(self, before: int, keep: Collection[str]) -> int:
+        """See `Media.forget`."""
+        return await self._forget(before, keep)
 
 
 class DirectoryMedia:
@@ -85,7 +125,7 @@ class DirectoryMedia:
             raise StoreError(f"a file in {self._path} could not be {done}: {error.strerror or error}") from error
 
     def _put(self, data: bytes) -> str:
-        digest = hashlib.sha256(data).hexdigest()
+        digest = _digest(data)
         final = self._path / digest
         with suppress(FileNotFoundError):
             if self._get(digest) is not None:
@@ -111,7 +151,7 @@ class DirectoryMedia:
             data = (self._path / digest).read_bytes()
         except FileNotFoundError:
             return None
-        return data if hashlib.sha256(data).hexdigest() == digest else None
+        return data if _digest(data) == digest else None
 
     def _forget(self, before: int, keep: Collection[str]) -> int:
         count = 0
@@ -125,6 +165,10 @@ class DirectoryMedia:
                     os.unlink(entry.path)
                     count += 1
         return count
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def _sync_directory(path: Path) -> None:

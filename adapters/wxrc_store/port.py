@@ -43,7 +43,7 @@ class Store(Protocol):
     async def append(self, batch: Sequence[Entry]) -> Sequence[Outcome]:
         """Append entries, each all or nothing and independent of the others; durable before it returns.
 
-        Two entries for the same stream in one batch are taken in order.
+        Two entries for the same stream in one batch are taken in order. Every store takes entries of up to 1,000 events.
 
         Returns:
             One outcome per entry, in order: `Appended` with the position of its first event, `Conflict` with the actual version, or
@@ -134,6 +134,7 @@ class Store(Protocol):
 
     async def forget(self, streams: Mapping[str, int]) -> int:
         """Delete whole streams, for ever. Their positions stay empty, and a stream of that name would begin at version 1 again.
+        A store may take further positions for the deletion, which stay empty too.
 
         It may be interrupted at any moment and repeated: a stream is there whole or not at all. It runs beside a service in use.
 
@@ -151,13 +152,13 @@ class Store(Protocol):
     async def restore(self, records: Sequence[Recorded]) -> None:
         """Append events under the positions that they have in the log they come from (`wxrc import`).
 
-        All of them or none, durable before it returns. Positions rise, beginning above the end of this log; they may leave gaps, as
+        Durable before it returns. Positions rise, beginning above the end of this log; they may leave gaps, as
         `forget` does. Each version follows that of its stream. Nothing else than an import uses this: what runs on the log meanwhile
         would see positions that it did not write.
 
         Raises:
             Refusal: A position or version does not follow; nothing was written. The sentence says which.
-            StoreError: It is unknown whether they were written: read back by position.
+            StoreError: It is unknown whether they were written: read back by position. A beginning of them may be there.
         """
 
     async def told_to(self) -> int:

@@ -13,7 +13,6 @@ import secrets
 import time
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -24,10 +23,9 @@ from anyio.lowlevel import checkpoint
 
 from wxrc_core.codec import known
 from wxrc_core.errors import Refusal
-from wxrc_core.log import Appended, Entry, Lease, Member, Outcome, Owner, Recorded
-from wxrc_core.shard import SHARDS, ShardFreed, ShardTaken, stream_name
-from wxrc_store._postgres_log import Append, PostgresLog, Seen
-from wxrc_store._postgres_media import PostgresMedia
+from wxrc_core.log import Entry, Lease, Member, Outcome, Owner, Recorded
+from wxrc_core.shard import SHARDS
+from wxrc_store._postgres_log import PostgresLog
 from wxrc_store._postgres_news import News
 from wxrc_store._postgres_schema import Names, migrate
 from wxrc_store._postgres_server import Connection, Pool, Server, Session
@@ -36,15 +34,19 @@ from wxrc_store._rows import (
     FORGET_STREAMS,
     SNAPSHOT_CHUNK,
     TAIL,
+    Append,
     Tail,
     check_forgettable,
     check_shards,
     encode_batch,
     encode_records,
+    entries_to_release,
     newer_events,
 )
-from wxrc_store._seal import KEY_CHECK, Sealer, unlock
+from wxrc_store._seal import KEY_CHECK, SealedVault, Sealer, unlock
+from wxrc_store._seen import Seen
 from wxrc_store._writer import GroupWriter
+from wxrc_store.media import ServerMedia, wall_clock
 from wxrc_store.port import StoreError
 
 SIDE_CALLS = 4
@@ -92,12 +94,22 @@ class PostgresStore:
             raise ValueError(f"A schema is named by up to 41 small letters, digits and underlines, not {schema!r}.")
         if isinstance(vault_key, bytes):
             Sealer(vault_key)  # refuses a key of the wrong length before anything is made
-        self.vault = PostgresVault(self)
         self._server = Server(url, limit)
         self._names = Names(schema)
         self._works = Works(self._names)
-        self.media = PostgresMedia(self._beside, self._works)
-        self._seen = Seen(seen, self._server.name)
+        works = self._works
+        self.vault = SealedVault(
+            lambda: self._sealer,
+            lambda name, sealed: self._beside(lambda c: works.keep(c, name, sealed)),
+            lambda name: self._beside(lambda c: works.kept(c, name)),
+            lambda: self._beside(works.names),
+        )
+        self.media = ServerMedia(
+            lambda digest, data: self._beside(lambda c: works.put_file(c, digest, wall_clock(), data)),
+            lambda digest: self._beside(lambda c: works.file(c, digest)),
+            lambda before, keep: self._beside(lambda c: works.forget_files(c, before, keep)),
+        )
+        self._seen = Seen(seen, self._server.name, "Was a standby promoted that was behind, or a backup restored?")
         self._vault_key = vault_key
         self._lifetime = lifetime
         self._shards = shards
@@ -214,12 +226,7 @@ class PostgresStore:
 
     async def release(self, leases: Sequence[Lease], at: int) -> None:
         """See `Store.release`."""
-        entries = []
-        for (shard, epoch), _ in leases:
-            last = (await self.read(stream_name(shard), epoch - 1))[-1:]
-            if last and last[0].version == epoch and isinstance(last[0].event, ShardTaken):
-                freed = ShardFreed(at=at, member=last[0].event.member)
-                entries.append(Entry(stream_name(shard), epoch, [freed]))
+        entries = await entries_to_release(self.read, leases, at)
         await self.append(entries)  # where the epoch is over in the meantime it is a conflict, and nothing to do
 
     async def members(self) -> Sequence[str]:
@@ -339,42 +346,10 @@ class PostgresStore:
 
     def _committed(self, works: Sequence[Append], results: Sequence[Sequence[Outcome]]) -> None:
         """Keep a group for those who follow, in the order of positions: entries of one stream stand behind all others."""
-        batch = chain.from_iterable(work.batch for work in works)
-        written = [
-            (entry, outcome)
-            for entry, outcome in zip(batch, chain.from_iterable(results), strict=True)
-            if isinstance(outcome, Appended)
-        ]
-        written.sort(key=lambda each: each[1].position)
-        self._tail.add([entry for entry, _ in written], [outcome for _, outcome in written])
+        self._tail.add_group(works, results)
 
 
 def _check_names(streams: Iterable[str]) -> None:
     for stream in streams:
         if "\0" in stream:
             raise ValueError(f"The stream's name {stream!r} has a NUL in it, which PostgreSQL does not keep.")
-
-
-class PostgresVault:
-    """The vault in a store's database, sealed with AES-256-GCM. Get it from `PostgresStore.vault`."""
-
-    def __init__(self, store: PostgresStore) -> None:
-        self._store = store
-
-    async def put(self, name: str, secret: bytes) -> None:
-        """See `Vault.put`."""
-        sealed = self._store._sealer.seal(name, secret)
-        await self._store._beside(lambda c: self._store._works.keep(c, name, sealed))
-
-    async def get(self, name: str) -> bytes | None:
-        """See `Vault.get`."""
-        sealed = await self._store._beside(lambda c: self._store._works.kept(c, name))
-        return None if sealed is None else self._store._sealer.open(name, sealed)
-
-    async def delete(self, name: str) -> None:
-        """See `Vault.delete`."""
-        await self._store._beside(lambda c: self._store._works.keep(c, name, None))
-
-    async def names(self) -> Sequence[str]:
-        """See `Vault.names`."""
-        return await self._store._beside(self._store._works.names)

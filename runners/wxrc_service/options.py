@@ -104,7 +104,7 @@ def data_option(command: Callable[..., Any]) -> Callable[..., Any]:
             default=setting("store"),
             metavar="URL",
             callback=_store_url,
-            help="Where the log is, as postgresql://…, or @FILE with that URL in it; by default in the data directory.",
+            help="Where the log is, as postgresql://… or nats://…, or @FILE with that URL in it; by default in the data directory.",
         ),
         click.option(
             "--data",

@@ -24,7 +24,7 @@ def open_store(where: str | Path, vault_key: bytes | Path, seen: Path | None = N
     """Return the store at a place, to be entered.
 
     Args:
-        where: `postgresql://user@host/database`, or the path of an SQLite file.
+        where: `postgresql://user@host/database`, `nats://host,host,host/name`, or the path of an SQLite file.
         vault_key: 32 bytes that seal the vault, or the file that has them.
         seen: Where a store on a server notes how far the log reached, to notice a server that has lost some of it.
 
@@ -42,7 +42,15 @@ def open_store(where: str | Path, vault_key: bytes | Path, seen: Path | None = N
                     f"a PostgreSQL store needs {error.name}, which is not installed: pip install 'wxrc[postgres]'"
                 ) from error
             return PostgresStore(where, vault_key=vault_key, seen=seen)
-    raise WxrcError("the store must be a URL as in postgresql://user@host/database")
+        case "nats" | "tls":
+            try:
+                from wxrc_store.jetstream import JetStreamStore
+            except ModuleNotFoundError as error:
+                raise WxrcError(
+                    f"a JetStream store needs {error.name}, which is not installed: pip install 'wxrc[jetstream]'"
+                ) from error
+            return JetStreamStore(where, vault_key=vault_key, seen=seen)
+    raise WxrcError("the store must be a URL as in postgresql://user@host/database or nats://host,host,host/name")
 
 
 def shown(url: str) -> str:
@@ -53,5 +61,8 @@ def shown(url: str) -> str:
 
 def has_password(url: str) -> bool:
     """Return whether a password stands in a store's URL."""
-    before, _, parameters = url.partition("://")[2].partition("?")
-    return ":" in before.rpartition("@")[0] or "password=" in parameters
+    scheme, _, rest = url.partition("://")
+    before, _, parameters = rest.partition("?")
+    login = before.rpartition("@")[0]
+    # What stands alone before the hosts of a NATS cluster is a token, and as secret as a password.
+    return ":" in login or (scheme in ("nats", "tls") and bool(login)) or "password=" in parameters

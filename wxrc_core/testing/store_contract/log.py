@@ -182,7 +182,7 @@ class LogContract(StorePart):
         """Thousands of events come whole and in order, in one page or many."""
         events = [attempted(number) for number in range(1, 2501)]
         async with open_store("log") as store:
-            await store.append([Entry("s", 0, events)])
+            await store.append([Entry("s", first, events[first : first + 500]) for first in range(0, 2500, 500)])
             stream = await store.read("s")
             tail = await store.read("s", 2400)
             pages = [await whole_log(store, page) for page in (7, 63, 64, 65, 1000, 5000)]

@@ -90,8 +90,9 @@ class SnapshotContract(StorePart):
         assert 2 == deleted
         assert (None, Recorded(5, "s2", 1, queued()), [], [Recorded(12, "s2", 4, attempted(6))]) == seen
         assert ([5, 6, 11], [Recorded(12, "s2", 4, attempted(6))]) == page
-        assert Appended(13) == outcome
-        assert [5, 6, 11, 12, 13] == [each.position for each in log]
+        assert isinstance(outcome, Appended)
+        assert outcome.position > 12  # a store may have taken positions for what it deleted
+        assert [5, 6, 11, 12, outcome.position] == [each.position for each in log]
 
     async def test_what_is_not_forgotten(self, open_store: OpenStore) -> None:
         """Left alone are a stream that grew meanwhile, one that is not there, the one with the newest event, and shards."""
@@ -114,8 +115,11 @@ class SnapshotContract(StorePart):
             outcomes = await store.append([Entry("old", 2, [queued()]), Entry("old", 0, [queued("new")])])
             stream = await store.read("old")
 
-        assert [Conflict(0), Appended(4)] == outcomes
-        assert [Recorded(4, "old", 1, queued("new"))] == stream
+        conflict, appended = outcomes
+        assert Conflict(0) == conflict
+        assert isinstance(appended, Appended)
+        assert appended.position > 3
+        assert [Recorded(appended.position, "old", 1, queued("new"))] == stream
 
     async def test_forgetting_beside_writers(self, open_store: OpenStore) -> None:
         """While many streams are deleted others are appended to, and a reader that follows misses none of those."""
@@ -128,7 +132,7 @@ class SnapshotContract(StorePart):
                 assert isinstance(outcome, Appended)
 
         async def follow(store: Store) -> None:
-            while not seen or seen[-1].position < 551:
+            while len(seen) < 50:
                 after = seen[-1].position if seen else 501
                 await store.changed(after)
                 seen.extend(await store.read_all(after, 7))

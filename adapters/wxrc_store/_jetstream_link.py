@@ -1,0 +1,443 @@
+"""How a JetStream cluster is reached: one connection on an event loop in a thread of its own, time limits, and errors as sentences.
+
+nats-py needs asyncio; what uses the store may run under trio. So the connection lives in a thread with a loop, and a call from outside
+(`run`, `wait`) is carried out there. Everything else in this file runs on that loop.
+"""
+
+import asyncio
+import base64
+import json
+import re
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
+from concurrent.futures import CancelledError, Future
+from contextlib import asynccontextmanager, suppress
+from typing import Any, NamedTuple, TypeAlias, TypeVar
+from urllib.parse import unquote
+
+import anyio
+import nats.aio.client
+import nats.errors
+from nats.aio.msg import Msg
+
+from wxrc_store._jetstream_url import Place
+from wxrc_store._writer import CLOSED, call_into_loop
+from wxrc_store.port import StoreError
+
+TRY = 2.0
+"""How long one try of a call may take (seconds): then it is made again, perhaps to another server."""
+
+PAUSE = 0.05
+"""How long to wait before a call that failed at once is made again (seconds)."""
+
+SUBJECT_LIMIT = 3_000
+"""The longest subject (bytes): a server takes a line of 4,096 with everything that stands beside it."""
+
+PARALLEL = 64
+"""So many calls of one piece of work are under way at once."""
+
+EXPECTED = "Nats-Expected-Last-Subject-Sequence"
+EXPECTED_SUBJECT = "Nats-Expected-Last-Subject-Sequence-Subject"
+
+# What a server answers (`err_code`): https://github.com/nats-io/nats-server/blob/main/server/errors.json
+NO_MESSAGE, NO_STREAM, NO_JETSTREAM = 10037, 10059, (10039, 10076)
+WRONG_SEQUENCE, NOT_STORED = 10071, 10077
+SOON = frozenset({10008, 10009, 10074, 10164, 10176})
+"""Not now, but soon: no leader; another batch on the same condition; too many batches that were abandoned."""
+
+A = TypeVar("A")
+T = TypeVar("T")
+Answer: TypeAlias = dict[str, Any]
+
+
+class NoAnswer(Exception):
+    """What was asked was not answered: it is not known whether it was done."""
+
+
+class Stored(NamedTuple):
+    """A message of a stream."""
+
+    sequence: int
+    subject: str
+    data: bytes
+    time: str
+
+
+class _Client(nats.aio.client.Client):
+    """The client, with a faster way to take headers apart: a page of the log spends most of its time there."""
+
+    @staticmethod
+    def _parse_header_lines(raw: bytes) -> dict[str, str]:
+        lines = (line.partition(b":") for line in raw.split(b"\r\n"))
+        return {
+            name.decode("utf-8", "replace"): value.strip().decode("utf-8", "replace")
+            for name, _, value in lines
+            if name
+        }
+
+
+class Link:
+    """The thread, its loop and the connection.
+
+    Attributes:
+        name: What to call the log in sentences.
+        limit: How long one call may take, with all its tries (seconds).
+        payload: The most bytes that a message may have; known once connected.
+        server: The server that was connected first, without user and password; likewise.
+    """
+
+    def __init__(self, place: Place, limit: float) -> None:
+        self.name, self.limit, self.payload, self.server = place.shown, limit, 0, ""
+        self._place = place
+        self._failed = ""  # why the last try to connect failed
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name=f"wxrc-store {self.name} connection", daemon=True)
+        self._thread.start()
+
+    # -- from outside -----------------------------------------------------------------------------------------------------------
+
+    async def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Have work done on the loop, for a task under asyncio or trio; when that is cancelled, so is the work."""
+        done, call = anyio.Event(), call_into_loop()
+
+        def finished(_: object) -> None:
+            with suppress(RuntimeError):  # the loop that waited is gone
+                call(done.set)
+
+        future = self._start(work)
+        future.add_done_callback(finished)
+        try:
+            await done.wait()
+        finally:
+            future.cancel()
+        return _result(future)
+
+    def wait(self, work: Coroutine[Any, Any, T]) -> T:
+        """Have work done on the loop, for another thread."""
+        return _result(self._start(work))
+
+    def _start(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
+        try:
+            return asyncio.run_coroutine_threadsafe(work, self._loop)
+        except RuntimeError as error:  # the loop has ended
+            work.close()
+            raise StoreError(CLOSED) from error
+
+    def close(self) -> None:
+        """Close the connection and end the thread; it does not wait for that."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._client = _Client()
+        self._loop.run_forever()
+        with suppress(Exception):
+            self._loop.run_until_complete(asyncio.wait_for(self._client.close(), TRY))
+        tasks = asyncio.all_tasks(self._loop)
+        for task in tasks:
+            task.cancel()
+        with suppress(Exception):
+            self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        self._loop.close()
+
+    # -- connecting -------------------------------------------------------------------------------------------------------------
+
+    async def connect(self) -> tuple[int, int]:
+        """Connect; return the version (major, minor) of the server.
+
+        Raises:
+            StoreError: No server can be reached within the limit, or it is not one with JetStream.
+        """
+        connecting = self._client.connect(
+            self._place.servers,
+            name="wxrc",
+            error_cb=self._note,
+            connect_timeout=int(TRY),
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=PAUSE,  # type: ignore[arg-type]
+            ping_interval=2,
+            max_outstanding_pings=2,
+            pending_size=64 << 20,
+            **self._place.login,
+        )
+        try:
+            await asyncio.wait_for(connecting, self.limit)
+        except (TimeoutError, OSError, nats.errors.Error) as error:
+            reason = self._failed or _words(error)
+            raise StoreError(f"The JetStream store {self.name} cannot be reached: {reason}.") from error
+        self.payload = self._client.max_payload
+        connected = self._client.connected_url
+        self.server = f"{connected.hostname}:{connected.port}" if connected else self.name
+        answer = await self.ask("INFO")
+        if code := code_of(answer):
+            if code in NO_JETSTREAM:
+                raise StoreError(
+                    f"The NATS server of {self.name} runs without JetStream; set jetstream in its configuration."
+                )
+            raise self.error(answer)
+        version = self._client.connected_server_version
+        return version.major, version.minor
+
+    async def _note(self, error: Exception) -> None:
+        self._failed = _words(error)
+
+    # -- calls ------------------------------------------------------------------------------------------------------------------
+
+    async def request(self, subject: str, data: bytes, headers: Mapping[str, str] | None = None) -> Msg:
+        """Send a message and return the answer to it.
+
+        Raises:
+            NoAnswer: None came.
+        """
+        try:
+            return await self._client.request(subject, data, TRY, headers=dict(headers) if headers else None)
+        except (TimeoutError, OSError, nats.errors.Error) as error:
+            if not isinstance(error, asyncio.TimeoutError):  # it failed at once
+                await asyncio.sleep(PAUSE)
+            raise NoAnswer(_words(error)) from error
+
+    async def send(self, subject: str, data: bytes, headers: Mapping[str, str] | None = None) -> None:
+        """Send a message; nothing is known of what becomes of it.
+
+        Raises:
+            NoAnswer: It could not be sent.
+        """
+        try:
+            await self._client.publish(subject, data, headers=dict(headers) if headers else None)
+        except (OSError, nats.errors.Error) as error:
+            raise NoAnswer(_words(error)) from error
+
+    def tries(self) -> Iterator[None]:
+        """Yield for each further try of a call until its time limit is reached.
+
+        Raises:
+            StoreError: It is.
+        """
+        deadline = time.monotonic() + self.limit
+        while True:
+            yield
+            if time.monotonic() > deadline:
+                raise StoreError(
+                    f"The JetStream store {self.name} does not answer: {self._failed or 'no leader, or no majority of its servers'}."
+                )
+
+    async def ask(self, what: str, body: Mapping[str, Any] | None = None) -> Answer:
+        """Call the JetStream API until it answers; a refusal is an answer, "not now" is none."""
+        data = b"" if body is None else json.dumps(body).encode()
+        for _ in self.tries():
+            with suppress(NoAnswer):
+                answer: Answer = json.loads((await self.request(f"$JS.API.{what}", data)).data)
+                if code_of(answer) not in SOON:
+                    return answer
+                await asyncio.sleep(PAUSE)
+        raise AssertionError("unreachable")
+
+    async def call(self, what: str, body: Mapping[str, Any] | None = None) -> Answer:
+        """Call the JetStream API; a refusal is an error."""
+        answer = await self.ask(what, body)
+        if code_of(answer):
+            raise self.error(answer)
+        return answer
+
+    async def get(self, stream: str, **body: object) -> Stored | None:
+        """Return a message as the stream's leader has it: it is never behind. None = there is none, or no such stream."""
+        answer = await self.ask(f"STREAM.MSG.GET.{stream}", body)
+        if code := code_of(answer):
+            if code in (NO_MESSAGE, NO_STREAM):
+                return None
+            raise self.error(answer)
+        found = answer["message"]
+        return Stored(found["seq"], found["subject"], base64.b64decode(found.get("data", "")), found["time"])
+
+    async def subjects(self, stream: str, pattern: str) -> list[str]:
+        """Return the subjects of all messages that fit a pattern, in no order; none where there is no such stream."""
+        found: list[str] = []
+        while True:
+            answer = await self.ask(f"STREAM.INFO.{stream}", {"subjects_filter": pattern, "offset": len(found)})
+            if code := code_of(answer):
+                if code == NO_STREAM:
+                    return []
+                raise self.error(answer)
+            page = answer["state"].get("subjects") or {}
+            found += page
+            if not page or len(found) >= answer.get("total", 0):
+                return found
+
+    async def purge(self, stream: str, pattern: str, upto: int = 0) -> int:
+        """Delete all messages that fit a pattern, in one step; return how many. `upto`: only those up to this sequence."""
+        body: dict[str, object] = {"filter": pattern}
+        if upto:
+            body["seq"] = upto + 1
+        answer = await self.ask(f"STREAM.PURGE.{stream}", body)
+        if (code := code_of(answer)) and code != NO_STREAM:
+            raise self.error(answer)
+        return int(answer.get("purged", 0))
+
+    async def put(self, subject: str, data: bytes) -> int:
+        """Keep a message, in place of an earlier one on its subject; return its sequence."""
+        for _ in self.tries():
+            with suppress(NoAnswer):
+                answer = await self.publish(subject, data, None)
+                if not code_of(answer):
+                    return int(answer["seq"])
+                if code_of(answer) not in SOON:
+                    raise self.error(answer)
+                await asyncio.sleep(PAUSE)
+        raise AssertionError("unreachable")
+
+    async def swap(self, stream: str, subject: str, data: bytes, last: int) -> int | None:
+        """Keep a message if the last one on its subject has this sequence (0 = there is none); return its own, None = it has not.
+
+        Args:
+            stream: The stream.
+            subject: The subject.
+            data: Unlike every other on this subject, so that it is known again where an answer was lost.
+            last: The sequence.
+        """
+        for _ in self.tries():
+            with suppress(NoAnswer):
+                answer = await self.publish(subject, data, {EXPECTED: str(last)})
+                code = code_of(answer)
+                if not code:
+                    return int(answer["seq"])
+                if taken(answer):
+                    found = await self.get(stream, last_by_subj=subject)
+                    return found.sequence if found and found.data == data else None
+                if code not in SOON:
+                    raise self.error(answer)
+                await asyncio.sleep(PAUSE)
+        raise AssertionError("unreachable")
+
+    async def publish(self, subject: str, data: bytes, headers: Mapping[str, str] | None = None) -> Answer:
+        """Try once to keep a message; return the answer.
+
+        Raises:
+            NoAnswer: None came.
+        """
+        answer: Answer = json.loads((await self.request(subject, data, headers)).data)
+        return answer
+
+    # -- pages ------------------------------------------------------------------------------------------------------------------
+
+    async def page(self, stream: str, pattern: str, first: int, count: int) -> list[Stored]:
+        """Return up to `count` messages from a sequence on, as any server of the stream has them: the end may be missing."""
+        body = json.dumps({"seq": first, "next_by_subj": pattern, "batch": count}).encode()
+        for _ in self.tries():
+            with suppress(NoAnswer):
+                return await self._page(f"$JS.API.DIRECT.GET.{stream}", body)
+        raise AssertionError("unreachable")
+
+    async def _page(self, subject: str, body: bytes) -> list[Stored]:
+        found: list[Stored] = []
+        async with self._inbox(found) as (inbox, ended):
+            await self._client.publish(subject, body, reply=inbox)
+            seen = -1
+            while not ended.done():
+                if seen == len(found):
+                    raise NoAnswer("a page of the log did not come")
+                seen = len(found)
+                await asyncio.wait([ended], timeout=TRY)
+        if (status := ended.result()) == "503":
+            await asyncio.sleep(PAUSE)
+            raise NoAnswer("nobody has the page")
+        if status not in ("204", "404"):
+            raise StoreError(f"The JetStream store {self.name} gave no page of the log (status {status}).")
+        return found
+
+    @asynccontextmanager
+    async def _inbox(self, found: list[Stored]) -> AsyncIterator[tuple[str, "asyncio.Future[str]"]]:
+        ended = self._loop.create_future()
+
+        async def arrived(message: Msg) -> None:
+            headers = message.headers or {}
+            if (status := headers.get("Status")) is None:
+                found.append(Stored(int(headers["Nats-Sequence"]), headers["Nats-Subject"], message.data, ""))
+            elif not ended.done():
+                ended.set_result(status)
+
+        try:
+            inbox = self._client.new_inbox()
+            subscription = await self._client.subscribe(
+                inbox, cb=arrived, pending_msgs_limit=-1, pending_bytes_limit=-1
+            )
+            try:
+                yield inbox, ended
+            finally:
+                with suppress(nats.errors.Error, OSError):
+                    await subscription.unsubscribe()
+        except (OSError, nats.errors.Error) as error:
+            raise NoAnswer(_words(error)) from error
+
+    async def hear(self, subject: str, heard: Any) -> None:
+        """Have a function called with each message on a subject, from now on."""
+
+        async def arrived(message: Msg) -> None:
+            heard(message.data)
+
+        await self._client.subscribe(subject, cb=arrived)
+
+    # -- errors -----------------------------------------------------------------------------------------------------------------
+
+    def error(self, answer: Answer) -> StoreError:
+        """Return a refusal as an error."""
+        description = answer["error"].get("description", "unknown")
+        return StoreError(f"The JetStream store {self.name} refused a call: {description} ({code_of(answer)}).")
+
+
+def _result(future: "Future[T]") -> T:
+    try:
+        return future.result()
+    except CancelledError as error:  # the loop has ended, and not the caller given up
+        raise StoreError(CLOSED) from error
+    except NoAnswer as error:
+        raise StoreError(f"The JetStream store does not answer: {error}.") from error
+
+
+def taken(answer: Answer) -> bool:
+    """Return whether a message was refused since a condition does not hold: its subject is taken, or a fence is over."""
+    code = code_of(answer)
+    return code == WRONG_SEQUENCE or (code == NOT_STORED and "per subject" in answer["error"].get("description", ""))
+
+
+def code_of(answer: Answer) -> int:
+    """Return the code of a refusal; 0 = it is none."""
+    error = answer.get("error")
+    return 0 if error is None else int(error.get("err_code") or error.get("code") or 1)
+
+
+def _words(error: Exception) -> str:
+    """Return what an error says, for the end of a sentence and without what the library puts around it."""
+    text = re.sub(r"^nats: '?|'$", "", str(error)).strip(" .")
+    return text or type(error).__name__
+
+
+async def gathered(function: Callable[[A], Awaitable[T]], arguments: Iterable[A], parallel: int = PARALLEL) -> list[T]:
+    """Call a function with each argument, some at once; return its results in order. The first failure ends all, and is raised."""
+    gate = asyncio.Semaphore(parallel)
+
+    async def one(argument: A) -> T:
+        async with gate:
+            return await function(argument)
+
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(one(argument)) for argument in arguments]
+    except BaseExceptionGroup as group:
+        raise group.exceptions[0] from group
+    return [each.result() for each in running]
+
+
+# -- subjects -------------------------------------------------------------------------------------------------------------------
+
+_UNSAFE = re.compile(r"[\s\x00-\x20\x7f.*>%]")
+
+
+def token(name: str) -> str:
+    """Return a name as one token of a subject: what has a meaning there is percent-encoded."""
+    return _UNSAFE.sub(lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), name) or "%"
+
+
+def untoken(text: str) -> str:
+    """Return the name that a token stands for."""
+    return "" if text == "%" else unquote(text)

@@ -1,0 +1,67 @@
+"""The JetStream store: the contract of every store and of every vault, on a real cluster of three servers."""
+
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from tests.nats import NatsCluster
+from wxrc_core.testing.store_contract import NewsContract, OpenStore, OpenVault, StoreContract, VaultContract
+from wxrc_store import Vault
+from wxrc_store.jetstream import JetStreamStore
+
+KEY = b"k" * 32
+
+
+@pytest.fixture
+def opened(nats_cluster: NatsCluster) -> Iterator[Callable[[str], JetStreamStore]]:
+    """Give what makes a handle on the log of a name: each test has logs of its own."""
+    prefix = nats_cluster.fresh()
+    yield lambda name: JetStreamStore(nats_cluster.url(f"{prefix}_{name}"), vault_key=KEY, lifetime=1.0)
+    nats_cluster.delete(f"{prefix}_")
+
+
+BACKENDS = ["asyncio", "trio"]
+
+
+class JetStream:
+    """Opens the logs, under asyncio; `make soak` runs everything under trio too."""
+
+    @pytest.fixture(params=BACKENDS if "WXRC_KILLS" in os.environ else BACKENDS[:1])
+    def anyio_backend(self, request: pytest.FixtureRequest) -> str:
+        """Name the event loop."""
+        return str(request.param)
+
+    @pytest.fixture
+    def open_store(self, opened: Callable[[str], JetStreamStore]) -> OpenStore:
+        """Keep each log in streams of its own."""
+        return opened
+
+    @pytest.fixture
+    def open_vault(self, opened: Callable[[str], JetStreamStore]) -> OpenVault:
+        """Open the vault of a store."""
+
+        @asynccontextmanager
+        async def vault(name: str) -> AsyncIterator[Vault]:
+            async with opened(name) as store:
+                yield store.vault
+
+        return vault
+
+
+class TestJetStreamStore(JetStream, StoreContract):
+    """The contract of every store."""
+
+
+class TestJetStreamVault(JetStream, VaultContract):
+    """The contract of every vault."""
+
+
+class TestJetStreamUnderTrio(JetStream, NewsContract, VaultContract):
+    """What depends on the event loop of the caller: waiting, cancelling, many tasks at once. The connection has a loop of its own."""
+
+    @pytest.fixture
+    def anyio_backend(self) -> str:
+        """Name the event loop."""
+        return "trio"
