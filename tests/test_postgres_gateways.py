@@ -1,37 +1,20 @@
-"""Several gateways on one PostgreSQL database, in processes of their own: who sends, who takes over, and that nothing is sent twice.
-
-Run as a program (`python -m tests.test_postgres_gateways URL NAME HANDED`) this file is one replica. Its bot's client writes every text
-that it is handed into a file, with the replica's name: what WeChat would have seen.
-"""
+"""Several gateways on one PostgreSQL database (`tests.replicas`): who takes over, and that nothing is sent twice."""
 
 import os
 import signal
-import sys
 import time
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from subprocess import Popen
 
 import anyio
 import pytest
 
 from tests.postgres import PostgresServer
-from wxrc_core.log import Owner
-from wxrc_core.message import MessageState
-from wxrc_core.puppet import Outgoing, SendOutcome
-from wxrc_core.shard import shard_of
-from wxrc_core.testing.scripted import ScriptedClient, receipt
-from wxrc_core.testing.store_contract import LIMIT, check_log, whole_log
-from wxrc_gateway import Gateway, PuppetKind
-from wxrc_store import StoreError
-from wxrc_store.postgres import PostgresStore
+from tests.replicas import LIFETIME, handle, judge, kinds, log_in, owned_by, progress, replicas, send_on
+from wxrc_core.testing.scripted import ScriptedClient
+from wxrc_gateway import Gateway
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
-KEY = b"k" * 32
-LIFETIME = 2.0
 SOAK = "WXRC_KILLS" in os.environ
 
 
@@ -39,118 +22,6 @@ SOAK = "WXRC_KILLS" in os.environ
 def anyio_backend() -> str:
     """Replicas are processes of their own; what runs them is chosen there."""
     return "asyncio"
-
-
-# -- a replica ------------------------------------------------------------------------------------------------------------------
-
-
-def handle(url: str) -> PostgresStore:
-    """Return a handle on the log."""
-    return PostgresStore(url, vault_key=KEY, lifetime=LIFETIME)
-
-
-def kinds(client: ScriptedClient) -> dict[str, PuppetKind]:
-    """Return the scripted client as a kind of puppet."""
-    return {"scripted": PuppetKind(client.create, client.capabilities)}
-
-
-async def replica(url: str, name: str, handed: str) -> None:
-    """Run a gateway until SIGTERM."""
-
-    def record(outgoing: Outgoing) -> SendOutcome:
-        os.write(file, f"{name} {outgoing.text}\n".encode())
-        return receipt(outgoing)
-
-    file = os.open(handed, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    client = ScriptedClient(default=record)
-    client.logs_in("一群", "二群")
-    with anyio.open_signal_receiver(signal.SIGTERM) as signals:
-        async with Gateway(store=handle(url), puppets=kinds(client), name=name):
-            async for _ in signals:
-                return
-
-
-@contextmanager
-def replicas(url: str, handed: Path, *names: str) -> Iterator[dict[str, Popen[bytes]]]:
-    """Run so many replicas."""
-    with ExitStack() as stack:
-        processes = {}
-        for number, name in enumerate(names):
-            backend = ("asyncio", "trio")[number % 2]
-            command = [sys.executable, "-m", "tests.test_postgres_gateways", backend, url, name, str(handed)]
-            process = Popen(command, cwd=Path(__file__).parent.parent)
-            stack.callback(process.wait, 60)
-            stack.callback(process.kill)
-            processes[name] = process
-        yield processes
-
-
-# -- what watches them ----------------------------------------------------------------------------------------------------------
-
-
-async def owner(gateway: Gateway) -> Owner:
-    """Return who owns the shard of bot `demo`; a store that is away is waited for."""
-    while True:
-        try:
-            return (await gateway.store.owners())[shard_of("demo", gateway.store.shards)]
-        except StoreError:
-            await anyio.sleep(0.05)
-
-
-async def owned_by(gateway: Gateway, *names: str) -> str:
-    """Wait until one of these replicas owns bot `demo`; return its name."""
-    with anyio.fail_after(LIMIT):
-        while True:
-            found = await owner(gateway)
-            name = found.member.partition("-")[0]
-            if found.alive and name in names:
-                return name
-            await anyio.sleep(0.02)
-
-
-async def log_in(gateway: Gateway) -> None:
-    """Make bot `demo`, and wait until it can send."""
-    await gateway.add_bot("demo", "scripted")
-    await gateway.login("demo")
-    with anyio.fail_after(LIMIT):
-        while not ((bot := gateway.bot("demo")) is not None and bot.ready and bot.rooms_complete):
-            await anyio.sleep(0.02)
-
-
-async def send_on(gateway: Gateway, sent: list[int]) -> None:
-    """Send texts, one after the other, until cancelled."""
-    while True:
-        try:
-            record = await gateway.send_text("demo", f"{len(sent)}", room="一群", txcode=f"t{len(sent)}")
-        except StoreError:
-            await anyio.sleep(0.05)  # the same txcode again: it is accepted once
-        else:
-            sent.append(record.msgid)
-        await anyio.sleep(0.02)
-
-
-async def all_ended(gateway: Gateway) -> None:
-    """Wait until no message is under way."""
-    with anyio.fail_after(LIMIT):
-        while gateway.world.messages:
-            await anyio.sleep(0.05)
-
-
-async def judge(gateway: Gateway, sent: list[int], handed: Path) -> int:
-    """Check that every text was handed over once at most, and every one that is not in doubt was; return how many are in doubt."""
-    await all_ended(gateway)
-    texts = Counter(line.split()[1] for line in handed.read_text().splitlines())
-    states = [(await gateway.message(msgid)).message.state for msgid in sent]  # type: ignore[union-attr]
-    check_log(await whole_log(gateway.store))
-
-    assert {1} == set(texts.values())
-    assert {MessageState.SENT, MessageState.IN_DOUBT} >= set(states)
-    for number, state in enumerate(states):
-        assert state is MessageState.IN_DOUBT or texts[str(number)] == 1
-    return states.count(MessageState.IN_DOUBT)
-
-
-# -- the tests ------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("names", [("one", "two"), ("one", "two", "three")] if SOAK else [("one", "two")])
@@ -178,14 +49,6 @@ async def test_takeover_after_a_crash(postgres: PostgresServer, tmp_path: Path, 
             doubtful = await judge(gateway, sent, handed)
 
     assert doubtful <= len(names) - 1
-
-
-async def progress(sent: list[int]) -> None:
-    """Wait until some more texts were accepted."""
-    before = len(sent)
-    with anyio.fail_after(LIMIT):
-        while len(sent) < before + 20:
-            await anyio.sleep(0.02)
 
 
 async def test_takeover_at_once_when_a_replica_leaves(postgres: PostgresServer, tmp_path: Path) -> None:
@@ -249,7 +112,3 @@ async def test_the_server_crashes_under_gateways(tmp_path: Path) -> None:
                 await progress(sent)
                 tasks.cancel_scope.cancel()
             await judge(gateway, sent, handed)
-
-
-if __name__ == "__main__":
-    anyio.run(replica, *sys.argv[2:], backend=sys.argv[1])

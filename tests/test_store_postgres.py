@@ -8,6 +8,7 @@ import pytest
 
 from tests.postgres import PostgresServer
 from wxrc_core.testing.store_contract import OpenStore, OpenVault, StoreContract, VaultContract
+from wxrc_store import Vault
 from wxrc_store.postgres import PostgresStore
 
 KEY = b"k" * 32

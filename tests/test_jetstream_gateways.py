@@ -1,0 +1,48 @@
+"""Several gateways on one JetStream cluster (`tests.replicas`): who takes over, and that nothing is sent twice."""
+
+import time
+from pathlib import Path
+
+import anyio
+import pytest
+
+from tests.nats import NatsCluster
+from tests.replicas import LIFETIME, handle, judge, kinds, log_in, owned_by, progress, replicas, send_on
+from wxrc_core.testing.scripted import ScriptedClient
+from wxrc_gateway import Gateway
+
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Replicas are processes of their own; what runs them is chosen there."""
+    return "asyncio"
+
+
+async def test_takeover(nats_cluster: NatsCluster, tmp_path: Path) -> None:
+    """A replica that is killed with -9 under load is followed by another within one and a half lifetimes, and one that is told to end at
+    once; nothing is sent twice, and what the killed one was handing over is in doubt.
+    """
+    url, handed, sent = nats_cluster.url(), tmp_path / "handed", []
+    left = ["one", "two", "three"]
+    with replicas(url, handed, *left) as processes:
+        async with Gateway(store=handle(url), puppets=kinds(ScriptedClient()), passive=True) as gateway:
+            await log_in(gateway)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(send_on, gateway, sent)
+                for end in ("kill", "terminate"):
+                    name = await owned_by(gateway, *left)
+                    await progress(sent)
+                    getattr(processes[name], end)()
+                    left.remove(name)
+                    ended_at = time.monotonic()
+                    await owned_by(gateway, *left)
+                    # A record is looked at four times within a lifetime; and this machine may be busy.
+                    assert time.monotonic() - ended_at <= 1.5 * LIFETIME
+                await progress(sent)
+                tasks.cancel_scope.cancel()
+            doubtful = await judge(gateway, sent, handed)
+        assert 0 == processes[name].wait(60)
+
+    assert doubtful <= 1
