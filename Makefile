@@ -1,7 +1,7 @@
 # Everything here sets up what it needs: a virtual environment in .venv, from the versions in constraints.txt.
 # A machine needs Python 3.11 or later, pip and make; node comes from the machine (20 or later) or else from pip.
-# The tests bring a PostgreSQL server from pip; `make test` as root brings the pooler and the languages
-# that other tests need.
+# The tests bring a PostgreSQL server and a NATS server from pip; `make test` as root brings the pooler, the languages and an old
+# NATS server that other tests need.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
@@ -17,6 +17,8 @@ LANGUAGES := curl=curl openssl=openssl php=php-cli go=golang-go javac=default-jd
 	mcs=mono-mcs+libmono-system-net-http4.0-cil chromium=chromium+fonts-noto-cjk
 # What the PostgreSQL store is tested behind.
 POOLER := pgbouncer=pgbouncer
+# A server that the JetStream store refuses.
+OLD_NATS := /usr/sbin/nats-server=nats-server
 SOAK_EXAMPLES ?= 2000
 SOAK_HOSTILE ?= 200000
 SOAK_REQUESTS ?= 200
@@ -43,8 +45,8 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 run: $(VENV)/.service ## run the service with the simulator, and print what to open
 	@$(BIN)/wxrc demo --data $(DATA)
 
-tools: ## install what the tests need from the system, where it is missing: languages, a browser, a pooler
-	@missing=$$(for each in $(LANGUAGES) $(POOLER); do PATH=$$PATH:/usr/sbin command -v $${each%%=*} >/dev/null || echo "$${each#*=}" | tr + ' '; done); \
+tools: ## install what the tests need from the system, where it is missing: languages, a browser, a pooler, an old server
+	@missing=$$(for each in $(LANGUAGES) $(POOLER) $(OLD_NATS); do PATH=$$PATH:/usr/sbin command -v $${each%%=*} >/dev/null || echo "$${each#*=}" | tr + ' '; done); \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	install="apt-get install --yes --no-install-recommends $$(echo $$missing)"; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
@@ -73,7 +75,8 @@ soak: $(VENV)/.dev ## the long simulations, every planted fault, many more kills
 	WXRC_SEEDS=$(SOAK_SEEDS) WXRC_KILLS=$(SOAK_KILLS) WXRC_CUTS=$(SOAK_CUTS) WXRC_EXAMPLES=$(SOAK_EXAMPLES) WXRC_HOSTILE=$(SOAK_HOSTILE) \
 		WXRC_REQUESTS=$(SOAK_REQUESTS) \
 		$(BIN)/python -m pytest --timeout 0 tests/test_simulation.py tests/test_kill.py tests/test_store_power.py tests/test_kit_machines.py \
-		tests/test_http_memory.py tests/test_postgres_processes.py tests/test_postgres_gateways.py tests/test_openapi_schemathesis.py
+		tests/test_http_memory.py tests/test_postgres_processes.py tests/test_postgres_gateways.py tests/test_openapi_schemathesis.py \
+		tests/test_store_jetstream.py tests/test_jetstream_faults.py
 	$(BIN)/python -m wxrc_simulation --plants
 
 proto: $(BIN)/python ## write the Wechaty protocol's Python from its .proto file

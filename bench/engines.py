@@ -4,12 +4,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.nats import NatsCluster
 from tests.postgres import PostgresServer
 from wxrc_service.stores import DurableStore
+from wxrc_store.jetstream import JetStreamStore
 from wxrc_store.postgres import PostgresStore
 from wxrc_store.sqlite import SqliteStore
 
-ENGINES = ("sqlite", "postgres")
+ENGINES = ("sqlite", "postgres", "jetstream")
 
 
 @contextmanager
@@ -21,7 +23,15 @@ def engine(name: str, folder: Path) -> Iterator[Callable[[str], DurableStore]]:
         folder: Where an SQLite file goes. A server has a folder of its own below the system's for temporary files.
     """
     if name == "sqlite":
+<<<<<<< HEAD
         yield lambda log: SqliteStore(folder / f"{log}.db", vault_key=bytes(32))  # several logs in one folder
     else:
+=======
+        yield lambda log: SqliteStore(folder / f"{log}.db")
+    elif name == "postgres":
+>>>>>>> 49b28a0 (JetStream: refusals, faults, media, docs and bench)
         with PostgresServer() as server:
             yield lambda log: PostgresStore(server.url(), vault_key=bytes(32), schema=log, limit=600)
+    else:
+        with NatsCluster() as cluster:
+            yield lambda log: JetStreamStore(cluster.url(log), vault_key=bytes(32), limit=600)

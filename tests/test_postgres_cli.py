@@ -164,7 +164,11 @@ def life(number: int) -> Entry:
 @pytest.mark.parametrize(
     ("arguments", "env", "sentence"),
     [
-        (["--store", "mysql://u:hunter2@h/d"], {}, "the store must be a URL as in postgresql://user@host/database"),
+        (
+            ["--store", "mysql://u:hunter2@h/d"],
+            {},
+            "the store must be a URL as in postgresql://user@host/database or nats://",
+        ),
         (["--store", "postgresql://u:hunter2@127.0.0.1:1/d"], {}, "127.0.0.1:1/d cannot be reached"),
         (["--store", "@nowhere"], {}, "nowhere cannot be read: No such file or directory"),
         (["--store", "postgresql:///d"], {"WXRC_VAULT_KEY": "ab"}, "WXRC_VAULT_KEY must be 64 hexadecimal digits"),
@@ -188,6 +192,8 @@ def test_what_the_command_refuses(tmp_path: Path, arguments: list[str], env: dic
         ("postgresql://u@h,i/d", False, "postgresql://h,i/d"),
         ("postgresql:///d?host=/run&user=u&password=p", True, "postgresql:///d"),
         ("nats://a:4222,b", False, "nats://a:4222,b"),
+        ("nats://u:p@a,b/log?monitor=1", True, "nats://a,b/log"),
+        ("nats://token@a,b/log", True, "nats://a,b/log"),
     ],
 )
 def test_what_is_shown_of_a_url(url: str, secret: bool, expected: str) -> None:

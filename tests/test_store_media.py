@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.nats import NatsCluster
 from tests.postgres import PostgresServer
 from wxrc_core.content import MAX_IMAGE_BYTES
 from wxrc_core.errors import InvalidValue
 from wxrc_gateway._media_folder import MediaFolder, NoSuchFile
 from wxrc_store import DirectoryMedia, Media, MemoryMedia, StoreError
+from wxrc_store.jetstream import JetStreamStore
 from wxrc_store.postgres import PostgresStore
 from wxrc_store.sqlite import SqliteStore
 
@@ -22,15 +24,20 @@ pytestmark = pytest.mark.anyio
 _schemas = count()
 
 
-@pytest.fixture(params=["memory", "directory", "postgres"])
-async def media(request: pytest.FixtureRequest, tmp_path: Path, postgres: PostgresServer) -> AsyncIterator[Media]:
+@pytest.fixture(params=["memory", "directory", "postgres", "jetstream"])
+async def media(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Media]:
     """Each kind of media."""
     match request.param:
         case "memory":
             yield MemoryMedia()
         case "directory":
             yield DirectoryMedia(tmp_path / "media")
+        case "jetstream":
+            cluster: NatsCluster = request.getfixturevalue("nats_cluster")
+            async with JetStreamStore(cluster.url(), vault_key=b"k" * 32) as store:
+                yield store.media
         case _:
+            postgres: PostgresServer = request.getfixturevalue("postgres")
             async with PostgresStore(postgres.url(), vault_key=b"k" * 32, schema=f"media{next(_schemas)}") as store:
                 yield store.media
 

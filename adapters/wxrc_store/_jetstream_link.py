@@ -41,9 +41,9 @@ EXPECTED = "Nats-Expected-Last-Subject-Sequence"
 EXPECTED_SUBJECT = "Nats-Expected-Last-Subject-Sequence-Subject"
 
 # What a server answers (`err_code`): https://github.com/nats-io/nats-server/blob/main/server/errors.json
-NO_MESSAGE, NO_STREAM, NO_JETSTREAM = 10037, 10059, (10039, 10076)
+NO_MESSAGE, NO_STREAM, NO_JETSTREAM, NO_PEERS = 10037, 10059, (10039, 10076), (10005, 10074)
 WRONG_SEQUENCE, NOT_STORED = 10071, 10077
-SOON = frozenset({10008, 10009, 10074, 10164, 10176})
+SOON = frozenset({10008, 10009, 10164, 10176})
 """Not now, but soon: no leader; another batch on the same condition; too many batches that were abandoned."""
 
 A = TypeVar("A")
@@ -65,16 +65,27 @@ class Stored(NamedTuple):
 
 
 class _Client(nats.aio.client.Client):
-    """The client, with a faster way to take headers apart: a page of the log spends most of its time there."""
+    """The client, with two things that it does not do well; were they gone from a later release, it would only be slower and less tidy."""
 
     @staticmethod
     def _parse_header_lines(raw: bytes) -> dict[str, str]:
+        """Take headers apart, faster: a page of the log spends most of its time there."""
         lines = (line.partition(b":") for line in raw.split(b"\r\n"))
         return {
             name.decode("utf-8", "replace"): value.strip().decode("utf-8", "replace")
             for name, _, value in lines
             if name
         }
+
+    def disconnect(self) -> None:
+        """Close the connection to a server that took it and said nothing."""
+        if self._transport:
+            self._transport.close()  # type: ignore[no-untyped-call]
+
+    async def _connect_to_server(self, server: Any) -> None:
+        """Connect to the next server."""
+        self.disconnect()
+        await super()._connect_to_server(server)
 
 
 class Link:
@@ -89,7 +100,7 @@ class Link:
 
     def __init__(self, place: Place, limit: float) -> None:
         self.name, self.limit, self.payload, self.server = place.shown, limit, 0, ""
-        self._place = place
+        self._place, self._try = place, min(TRY, limit)
         self._failed = ""  # why the last try to connect failed
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name=f"wxrc-store {self.name} connection", daemon=True)
@@ -131,15 +142,21 @@ class Link:
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         self._client = _Client()
-        self._loop.run_forever()
+        try:
+            self._loop.run_forever()
+            self._loop.run_until_complete(self._end())
+        finally:
+            self._loop.close()
+
+    async def _end(self) -> None:
+        """Close the connection, and end what still runs: its callers are told that the store is closed."""
         with suppress(Exception):
-            self._loop.run_until_complete(asyncio.wait_for(self._client.close(), TRY))
-        tasks = asyncio.all_tasks(self._loop)
+            await asyncio.wait_for(self._client.close(), TRY)
+        self._client.disconnect()  # one that was never connected keeps what it tried
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
-        with suppress(Exception):
-            self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-        self._loop.close()
+        await asyncio.wait(tasks, timeout=TRY) if tasks else None
 
     # -- connecting -------------------------------------------------------------------------------------------------------------
 
@@ -191,7 +208,7 @@ class Link:
             NoAnswer: None came.
         """
         try:
-            return await self._client.request(subject, data, TRY, headers=dict(headers) if headers else None)
+            return await self._client.request(subject, data, self._try, headers=dict(headers) if headers else None)
         except (TimeoutError, OSError, nats.errors.Error) as error:
             if not isinstance(error, asyncio.TimeoutError):  # it failed at once
                 await asyncio.sleep(PAUSE)

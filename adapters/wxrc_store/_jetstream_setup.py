@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from wxrc_core.codec import known
-from wxrc_store._jetstream_link import NO_STREAM, PAUSE, Link, code_of, gathered
+from wxrc_store._jetstream_link import NO_PEERS, NO_STREAM, PAUSE, Link, code_of, gathered
 from wxrc_store._jetstream_messages import Names
 from wxrc_store._jetstream_url import UNCHECKED, Place
 from wxrc_store._jetstream_works import Works
@@ -112,7 +112,7 @@ async def make_streams(link: Link, names: Names, replicas: int, seen: Seen) -> N
             if seen.read() is not None:
                 raise seen.lost("is gone")
             answer = await link.ask(f"STREAM.CREATE.{name}", wanted)
-            if "no suitable peers" in (answer.get("error") or {}).get("description", ""):
+            if code_of(answer) in NO_PEERS:
                 raise StoreError(
                     f"The cluster {link.name} has fewer than {replicas} servers that can keep a log, or too little room on them."
                     " For a single server, say ?replicas=1 in the store's URL; what is kept there is lost with it."
