@@ -144,19 +144,21 @@ class Link:
         self._client = _Client()
         try:
             self._loop.run_forever()
-            self._loop.run_until_complete(self._end())
+            with suppress(Exception, asyncio.CancelledError):
+                self._loop.run_until_complete(self._end())
         finally:
             self._loop.close()
 
     async def _end(self) -> None:
         """Close the connection, and end what still runs: its callers are told that the store is closed."""
-        with suppress(Exception):
+        with suppress(Exception, asyncio.CancelledError):  # it ends what it waits for by cancelling it
             await asyncio.wait_for(self._client.close(), TRY)
         self._client.disconnect()  # one that was never connected keeps what it tried
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
-        await asyncio.wait(tasks, timeout=TRY) if tasks else None
+        if tasks:
+            await asyncio.wait(tasks, timeout=TRY)
 
     # -- connecting -------------------------------------------------------------------------------------------------------------
 
