@@ -207,7 +207,7 @@ async def test_an_answer_that_is_lost(
 
 async def test_what_stays_unknown(nats_cluster: NatsCluster) -> None:
     """Where no answer comes within the limit that is an error; the event is there, and who repeats the append is told so."""
-    async with handle(nats_cluster.url(), limit=0.1) as store:
+    async with handle(nats_cluster.url(), limit=1) as store:
         await store.append([Entry("s", 0, [queued()])])
         async with losing_answers(store, 1_000):
             with pytest.raises(StoreError, match="does not answer"):

@@ -139,14 +139,16 @@ class JetStreamLog:
         await self._head()
         await self._link.purge(self._names.events, f"{self._names.every_filler[:-1]}probe")
 
-    def _advance(self, plan: Plan, position: int) -> None:
-        entry = plan.entry
-        last = position + len(plan.bodies) - 1
-        self._reader.versions.note(entry.stream, entry.expected + len(plan.bodies), last)
-        if last > self._mark.position:
-            subject = self._names.event(entry.stream, entry.expected + len(plan.bodies))
-            self._mark = Mark(last, _digest_of(subject, plan.bodies[-1]))
-            self._last_sequence = max(self._last_sequence, last)
+    def _advance(self, plans: Sequence[Plan], position: int) -> None:
+        """Take in that plans were written, from a position on."""
+        for plan in plans:
+            position += len(plan.bodies)
+            self._reader.versions.note(plan.entry.stream, plan.entry.expected + len(plan.bodies), position - 1)
+        if position - 1 > self._mark.position:
+            last = plans[-1]
+            subject = self._names.event(last.entry.stream, last.entry.expected + len(last.bodies))
+            self._mark = Mark(position - 1, _digest_of(subject, last.bodies[-1]))
+            self._last_sequence = max(self._last_sequence, position - 1)
 
     # -- appending --------------------------------------------------------------------------------------------------------------
 
@@ -225,7 +227,12 @@ class _Group:
     """Entries that are written together, each with an outcome of its own."""
 
     def __init__(
-        self, log: JetStreamLog, link: Link, names: Names, reader: Reader, advance: Callable[[Plan, int], None]
+        self,
+        log: JetStreamLog,
+        link: Link,
+        names: Names,
+        reader: Reader,
+        advance: Callable[[Sequence[Plan], int], None],
     ) -> None:
         self._log, self._link, self._names, self._reader, self._advance = log, link, names, reader, advance
         self._outcomes: dict[int, Outcome] = {}
@@ -256,9 +263,9 @@ class _Group:
 
     def _written(self, plans: Sequence[Plan], last: int) -> None:
         position = last - sum(len(plan.bodies) for plan in plans) + 1
+        self._advance(plans, position)
         for plan in plans:
             self._outcomes[plan.index] = Appended(position)
-            self._advance(plan, position)
             position += len(plan.bodies)
 
     async def _settle(self, plan: Plan) -> Outcome:
@@ -267,7 +274,7 @@ class _Group:
         for _ in self._link.tries():
             mine = await self._reader.get(entry.stream, entry.expected + 1)
             if mine is not None and mine[1].entry == plan.id:
-                self._advance(plan, mine[0].sequence)
+                self._advance([plan], mine[0].sequence)
                 return Appended(mine[0].sequence)
             last = await self._reader.last(entry.stream)
             actual = place_of(last[0].subject)[1] if last else 0
@@ -282,7 +289,7 @@ class _Group:
             sequence = await self._publish(self._messages([plan]))
             if sequence is not None:
                 position = sequence - len(plan.bodies) + 1
-                self._advance(plan, position)
+                self._advance([plan], position)
                 return Appended(position)
             await asyncio.sleep(PAUSE)
         raise AssertionError("unreachable")

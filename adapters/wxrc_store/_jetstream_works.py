@@ -70,6 +70,12 @@ class Works:
         leases = zip(shards, await gathered(take, shards), strict=True)
         return {shard: lease for shard, lease in leases if lease is not None}
 
+    async def members(self) -> list[str]:
+        """Return the members that seem to live."""
+        names = [name for (name,) in await self.names_of("alive", 1)]
+        alive = await gathered(self._members.alive, names)
+        return [name for name, lives in zip(names, alive, strict=True) if lives]
+
     async def owners(self, shards: int) -> dict[int, Owner]:
         """Return who owns each shard."""
         latest = await gathered(self._latest, range(shards))

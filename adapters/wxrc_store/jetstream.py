@@ -221,6 +221,10 @@ class JetStreamStore:
         entries = await entries_to_release(self.read, leases, at)
         await self.append(entries)  # where the epoch is over in the meantime it is a conflict, and nothing to do
 
+    async def members(self) -> Sequence[str]:
+        """See `Store.members`."""
+        return await self._run(self._works.members)
+
     async def owners(self) -> Mapping[int, Owner]:
         """See `Store.owners`."""
         return await self._run(lambda: self._works.owners(self._shards))
