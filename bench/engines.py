@@ -23,13 +23,8 @@ def engine(name: str, folder: Path) -> Iterator[Callable[[str], DurableStore]]:
         folder: Where an SQLite file goes. A server has a folder of its own below the system's for temporary files.
     """
     if name == "sqlite":
-<<<<<<< HEAD
         yield lambda log: SqliteStore(folder / f"{log}.db", vault_key=bytes(32))  # several logs in one folder
-    else:
-=======
-        yield lambda log: SqliteStore(folder / f"{log}.db")
     elif name == "postgres":
->>>>>>> 49b28a0 (JetStream: refusals, faults, media, docs and bench)
         with PostgresServer() as server:
             yield lambda log: PostgresStore(server.url(), vault_key=bytes(32), schema=log, limit=600)
     else:
