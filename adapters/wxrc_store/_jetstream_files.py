@@ -12,7 +12,8 @@ from collections.abc import Collection, Sequence
 
 import msgspec
 
-from wxrc_store._jetstream_link import Link, gathered, token
+from wxrc_store._jetstream_answers import token
+from wxrc_store._jetstream_link import Link, gathered
 from wxrc_store._jetstream_messages import Names
 from wxrc_store._rows import SNAPSHOTS
 from wxrc_store.media import wall_clock

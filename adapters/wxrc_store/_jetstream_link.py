@@ -7,20 +7,31 @@ nats-py needs asyncio; what uses the store may run under trio. So the connection
 import asyncio
 import base64
 import json
-import re
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import asynccontextmanager, suppress
-from typing import Any, NamedTuple, TypeAlias, TypeVar
-from urllib.parse import unquote
+from typing import Any, TypeVar
 
 import anyio
-import nats.aio.client
 import nats.errors
 from nats.aio.msg import Msg
 
+from wxrc_store._jetstream_answers import (
+    EXPECTED,
+    NO_JETSTREAM,
+    NO_MESSAGE,
+    NO_STREAM,
+    SOON,
+    Answer,
+    NoAnswer,
+    Stored,
+    code_of,
+    taken,
+    words,
+)
+from wxrc_store._jetstream_client import Client
 from wxrc_store._jetstream_url import Place
 from wxrc_store._writer import CLOSED, call_into_loop
 from wxrc_store.port import StoreError
@@ -31,61 +42,11 @@ TRY = 2.0
 PAUSE = 0.05
 """How long to wait before a call that failed at once is made again (seconds)."""
 
-SUBJECT_LIMIT = 3_000
-"""The longest subject (bytes): a server takes a line of 4,096 with everything that stands beside it."""
-
 PARALLEL = 64
 """So many calls of one piece of work are under way at once."""
 
-EXPECTED = "Nats-Expected-Last-Subject-Sequence"
-EXPECTED_SUBJECT = "Nats-Expected-Last-Subject-Sequence-Subject"
-
-# What a server answers (`err_code`): https://github.com/nats-io/nats-server/blob/main/server/errors.json
-NO_MESSAGE, NO_STREAM, NO_JETSTREAM, NO_PEERS = 10037, 10059, (10039, 10076), (10005, 10074)
-WRONG_SEQUENCE, NOT_STORED = 10071, 10077
-SOON = frozenset({10008, 10009, 10164, 10176})
-"""Not now, but soon: no leader; another batch on the same condition; too many batches that were abandoned."""
-
 A = TypeVar("A")
 T = TypeVar("T")
-Answer: TypeAlias = dict[str, Any]
-
-
-class NoAnswer(Exception):
-    """What was asked was not answered: it is not known whether it was done."""
-
-
-class Stored(NamedTuple):
-    """A message of a stream."""
-
-    sequence: int
-    subject: str
-    data: bytes
-    time: str
-
-
-class _Client(nats.aio.client.Client):
-    """The client, with two things that it does not do well; were they gone from a later release, it would only be slower and less tidy."""
-
-    @staticmethod
-    def _parse_header_lines(raw: bytes) -> dict[str, str]:
-        """Take headers apart, faster: a page of the log spends most of its time there."""
-        lines = (line.partition(b":") for line in raw.split(b"\r\n"))
-        return {
-            name.decode("utf-8", "replace"): value.strip().decode("utf-8", "replace")
-            for name, _, value in lines
-            if name
-        }
-
-    def disconnect(self) -> None:
-        """Close the connection to a server that took it and said nothing."""
-        if self._transport:
-            self._transport.close()  # type: ignore[no-untyped-call]
-
-    async def _connect_to_server(self, server: Any) -> None:
-        """Connect to the next server."""
-        self.disconnect()
-        await super()._connect_to_server(server)
 
 
 class Link:
@@ -141,7 +102,7 @@ class Link:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        self._client = _Client()
+        self._client = Client()
         try:
             self._loop.run_forever()
             with suppress(Exception, asyncio.CancelledError):
@@ -183,7 +144,7 @@ class Link:
         try:
             await asyncio.wait_for(connecting, self.limit)
         except (TimeoutError, OSError, nats.errors.Error) as error:
-            reason = self._failed or _words(error)
+            reason = self._failed or words(error)
             raise StoreError(f"The JetStream store {self.name} cannot be reached: {reason}.") from error
         self.payload = self._client.max_payload
         connected = self._client.connected_url
@@ -199,7 +160,7 @@ class Link:
         return version.major, version.minor
 
     async def _note(self, error: Exception) -> None:
-        self._failed = _words(error)
+        self._failed = words(error)
 
     # -- calls ------------------------------------------------------------------------------------------------------------------
 
@@ -214,7 +175,7 @@ class Link:
         except (TimeoutError, OSError, nats.errors.Error) as error:
             if not isinstance(error, asyncio.TimeoutError):  # it failed at once
                 await asyncio.sleep(PAUSE)
-            raise NoAnswer(_words(error)) from error
+            raise NoAnswer(words(error)) from error
 
     async def send(self, subject: str, data: bytes, headers: Mapping[str, str] | None = None) -> None:
         """Send a message; nothing is known of what becomes of it.
@@ -225,7 +186,7 @@ class Link:
         try:
             await self._client.publish(subject, data, headers=dict(headers) if headers else None)
         except (OSError, nats.errors.Error) as error:
-            raise NoAnswer(_words(error)) from error
+            raise NoAnswer(words(error)) from error
 
     def tries(self) -> Iterator[None]:
         """Yield for each further try of a call until its time limit is reached.
@@ -347,6 +308,14 @@ class Link:
                 return await self._page(f"$JS.API.DIRECT.GET.{stream}", body)
         raise AssertionError("unreachable")
 
+    async def together(self, stream: str, subjects: Sequence[str]) -> list[Stored]:
+        """Return the last message on each subject, all as they were at one moment on one server, which may be behind."""
+        body = json.dumps({"multi_last": subjects}).encode()
+        for _ in self.tries():
+            with suppress(NoAnswer):
+                return await self._page(f"$JS.API.DIRECT.GET.{stream}", body)
+        raise AssertionError("unreachable")
+
     async def _page(self, subject: str, body: bytes) -> list[Stored]:
         found: list[Stored] = []
         async with self._inbox(found) as (inbox, ended):
@@ -386,7 +355,7 @@ class Link:
                 with suppress(nats.errors.Error, OSError):
                     await subscription.unsubscribe()
         except (OSError, nats.errors.Error) as error:
-            raise NoAnswer(_words(error)) from error
+            raise NoAnswer(words(error)) from error
 
     async def hear(self, subject: str, heard: Any) -> None:
         """Have a function called with each message on a subject, from now on."""
@@ -413,24 +382,6 @@ def _result(future: "Future[T]") -> T:
         raise StoreError(f"The JetStream store does not answer: {error}.") from error
 
 
-def taken(answer: Answer) -> bool:
-    """Return whether a message was refused since a condition does not hold: its subject is taken, or a fence is over."""
-    code = code_of(answer)
-    return code == WRONG_SEQUENCE or (code == NOT_STORED and "per subject" in answer["error"].get("description", ""))
-
-
-def code_of(answer: Answer) -> int:
-    """Return the code of a refusal; 0 = it is none."""
-    error = answer.get("error")
-    return 0 if error is None else int(error.get("err_code") or error.get("code") or 1)
-
-
-def _words(error: Exception) -> str:
-    """Return what an error says, for the end of a sentence and without what the library puts around it."""
-    text = re.sub(r"^nats: '?|'$", "", str(error)).strip(" .")
-    return text or type(error).__name__
-
-
 async def gathered(function: Callable[[A], Awaitable[T]], arguments: Iterable[A], parallel: int = PARALLEL) -> list[T]:
     """Call a function with each argument, some at once; return its results in order. The first failure ends all, and is raised."""
     gate = asyncio.Semaphore(parallel)
@@ -445,18 +396,3 @@ async def gathered(function: Callable[[A], Awaitable[T]], arguments: Iterable[A]
     except BaseExceptionGroup as group:
         raise group.exceptions[0] from group
     return [each.result() for each in running]
-
-
-# -- subjects -------------------------------------------------------------------------------------------------------------------
-
-_UNSAFE = re.compile(r"[\s\x00-\x20\x7f.*>%]")
-
-
-def token(name: str) -> str:
-    """Return a name as one token of a subject: what has a meaning there is percent-encoded."""
-    return _UNSAFE.sub(lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), name) or "%"
-
-
-def untoken(text: str) -> str:
-    """Return the name that a token stands for."""
-    return "" if text == "%" else unquote(text)

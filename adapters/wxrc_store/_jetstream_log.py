@@ -1,63 +1,37 @@
 """The writing half of the JetStream store's log: a group as one atomic batch, and each entry by itself where that is refused.
 
-A message carries up to one condition, "the last message on that subject has this sequence". A fence is such a condition: the next epoch of
-the shard does not exist. Else it is that the event before is where it was, since a deleted stream must not go on. That event n is not there
-yet needs no condition: the server takes one message for each subject.
+A message carries up to one condition on a subject, "the last message there has this sequence". A fence is such a condition: the next epoch
+of the shard does not exist. That the event before is where it was is one too, since a deleted stream must not go on. That event n is not
+there yet needs none: the server takes one message for each subject. A batch is taken as a whole, so a fence stands at any message that has
+room for it. Where none has, as at a single claim, it takes the place of the other condition, and the batch is taken only if nothing at all
+was written since the streams were looked at: the log's last sequence is the third kind of condition.
 
 A batch that is refused is halved until the entry is found that was the reason; what became of that one is then looked up, as it is when an
-answer was lost. Each entry has an id for that.
+answer was lost. Each entry has an id for that. What was sent may still be under way then, so a verdict counts only if it excludes for ever
+that the entry is written: another event n stands there, or the fence is over and the same look shows that event n is not there.
 """
 
 import asyncio
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from attrs import define
-
-from wxrc_core.log import Appended, Conflict, Fenced, Outcome
+from wxrc_core.log import Appended, Conflict, Fence, Fenced, Outcome
 from wxrc_core.shard import stream_name
+from wxrc_store._jetstream_answers import EXPECTED, EXPECTED_LAST, EXPECTED_SUBJECT, NoAnswer
+from wxrc_store._jetstream_batch import Message, Plan, parts, publish_batch
 from wxrc_store._jetstream_files import Files
-from wxrc_store._jetstream_link import (
-    EXPECTED,
-    EXPECTED_SUBJECT,
-    PAUSE,
-    SOON,
-    Link,
-    NoAnswer,
-    code_of,
-    gathered,
-    taken,
-)
-from wxrc_store._jetstream_messages import BATCH, LARGE, Names, Packed, pack, place_of
+from wxrc_store._jetstream_link import PAUSE, Link, gathered
+from wxrc_store._jetstream_messages import LARGE, Names, Packed, pack, place_of
 from wxrc_store._jetstream_read import Reader
 from wxrc_store._rows import RELEASE, Append, EncodedEntry
 from wxrc_store._seen import Mark, Seen, digest
 from wxrc_store.port import StoreError
 
-BATCH_BYTES = 4 << 20
-"""The most bytes of events that go into one batch."""
-
 ROOM = 4_096
 """So many bytes of a message are left for what stands around an event."""
 
-
-@define
-class Plan:
-    """An entry that is to be written.
-
-    Attributes:
-        index: Its number in the group.
-        entry: The entry.
-        id: Tells it from every other.
-        bodies: Its messages.
-        conflict: The version that its stream has by then, where that is not the expected one; None = it can be written.
-    """
-
-    index: int
-    entry: EncodedEntry
-    id: str
-    bodies: list[bytes]
-    conflict: int | None = None
+GUARDED_TRIES = 20
+"""So often a batch is tried that must find the log as it was, before it is halved: each time others were quicker."""
 
 
 class JetStreamLog:
@@ -113,6 +87,10 @@ class JetStreamLog:
 
     # -- the head ---------------------------------------------------------------------------------------------------------------
 
+    async def last_sequence(self) -> int:
+        """Return the sequence of the log's last message, also of one that is gone."""
+        return int((await self._link.call(f"STREAM.INFO.{self._names.events}"))["state"]["last_seq"])
+
     async def _head(self) -> int:
         self.check()
         info = await self._link.call(f"STREAM.INFO.{self._names.events}")
@@ -141,6 +119,7 @@ class JetStreamLog:
 
     def _advance(self, plans: Sequence[Plan], position: int) -> None:
         """Take in that plans were written, from a position on."""
+        self._reader.versions.wrote(position, position + sum(len(plan.bodies) for plan in plans) - 1)
         for plan in plans:
             position += len(plan.bodies)
             self._reader.versions.note(plan.entry.stream, plan.entry.expected + len(plan.bodies), position - 1)
@@ -186,12 +165,11 @@ class JetStreamLog:
         for entry in entries:
             first.setdefault(entry.stream, entry.expected)
         unknown = [stream for stream, expected in first.items() if not self._expects(stream, expected)]
-        await gathered(self._reader.last, unknown)
-        versions: dict[str, int] = {}
+        # A conflict is what was read just now, and not what others have noted meanwhile.
+        versions = first | dict(zip(unknown, await gathered(self._reader.version, unknown), strict=True))
         plans = []
         for index, entry in enumerate(entries):
-            found = self._reader.versions.get(entry.stream)
-            version = versions.get(entry.stream, found.number if found else 0)
+            version = versions[entry.stream]
             plan = Plan(index, entry, secrets.token_hex(8), [])
             if version == entry.expected:
                 plan.bodies = await self.bodies(plan.id, entry.events)
@@ -240,14 +218,14 @@ class _Group:
 
     async def write(self, plans: Sequence[Plan]) -> list[Outcome]:
         """Write what can be written; return an outcome per entry, in order."""
-        for part in _parts(plans):
+        for part in parts(plans):
             await self._write(part)
         return [self._outcomes[plan.index] for plan in plans]
 
     async def _write(self, part: Sequence[Plan]) -> None:
         if not any(plan.entry.stream in self._changed for plan in part):
             writing = [plan for plan in part if plan.conflict is None]
-            last = await self._publish(self._messages(writing)) if writing else 0
+            last = await self._publish(writing) if writing else 0
             if last is not None:
                 self._written(writing, last)
                 self._outcomes |= {plan.index: Conflict(plan.conflict) for plan in part if plan.conflict is not None}
@@ -271,101 +249,108 @@ class _Group:
     async def _settle(self, plan: Plan) -> Outcome:
         """Find out what became of one entry; write it where nothing speaks against it."""
         entry = plan.entry
+        mine = self._names.event(entry.stream, entry.expected + 1)
+        fence = _ended(self._names, entry.fence)
         for _ in self._link.tries():
-            mine = await self._reader.get(entry.stream, entry.expected + 1)
-            if mine is not None and mine[1].entry == plan.id:
-                self._advance([plan], mine[0].sequence)
-                return Appended(mine[0].sequence)
-            last = await self._reader.last(entry.stream)
-            actual = place_of(last[0].subject)[1] if last else 0
-            if actual != entry.expected:
-                return Conflict(actual)
-            if entry.fence is not None and await self._reader.get(
-                stream_name(entry.fence.shard), entry.fence.epoch + 1
-            ):
-                return Fenced()
-            if not plan.bodies:
-                plan.bodies = await self._log.bodies(plan.id, entry.events)
-            sequence = await self._publish(self._messages([plan]))
-            if sequence is not None:
-                position = sequence - len(plan.bodies) + 1
+            # In one look: what is still under way cannot arrive between one question and the next.
+            found = await self._reader.together(mine, *fence)
+            if mine in found and found[mine][1].entry == plan.id:
+                position = found[mine][0].sequence
                 self._advance([plan], position)
                 return Appended(position)
+            if not plan.bodies:
+                plan.bodies = await self._log.bodies(plan.id, entry.events)
+            actual = await self._reader.version(entry.stream)
+            if actual < entry.expected or (mine in found and actual != entry.expected):
+                return Conflict(actual)
+            if actual == entry.expected and mine not in found:
+                if found:
+                    return Fenced()
+                if (sequence := await self._publish([plan])) is not None:
+                    position = sequence - len(plan.bodies) + 1
+                    self._advance([plan], position)
+                    return Appended(position)
             await asyncio.sleep(PAUSE)
         raise AssertionError("unreachable")
 
-    def _messages(self, plans: Sequence[Plan]) -> list[tuple[str, bytes, dict[str, str]]]:
-        """Return subject, bytes and condition of each message of some entries."""
-        messages = []
+    async def _publish(self, plans: Sequence[Plan]) -> int | None:
+        """Return the sequence of the last message, or None where a condition does not hold: now, or since an earlier try did it."""
+        versions = self._reader.versions
+        for _ in range(GUARDED_TRIES):
+            if (built := self._messages(plans)) is None:
+                return None
+            messages, unguarded = built
+            if not unguarded:
+                return await publish_batch(self._link, messages)
+            if not all(map(versions.unchanged, unguarded)) and not await self._look_at(unguarded):
+                return None
+            last = versions.last
+            messages[0][2][EXPECTED_LAST] = str(last)
+            sequence = await publish_batch(self._link, messages)
+            if sequence is not None or await self._log.last_sequence() == last:
+                return sequence
+            versions.doubt()  # others have written
+        return None
+
+    async def _look_at(self, streams: dict[str, int]) -> bool:
+        """Return whether streams have these versions; then they have them at the last sequence that is known from now on."""
+        versions, last = self._reader.versions, await self._log.last_sequence()
+        if await gathered(self._reader.version, streams) != list(streams.values()):
+            return False
+        for stream in streams:
+            if (known := versions.get(stream)) is not None:
+                versions.note(stream, known.number, known.position, last)
+        versions.reached(last)
+        return True
+
+    def _messages(self, plans: Sequence[Plan]) -> tuple[list[Message], dict[str, int]] | None:
+        """Return the messages of some entries, and the streams (with their versions) whose condition gave way to a fence.
+
+        None = where a stream's last event stands is not known any more.
+        """
+        messages: list[Message] = []
+        free: list[int] = []  # messages without a condition
+        of_stream: dict[int, tuple[str, int]] = {}  # those with that of a stream
         fenced: set[str] = set()
         streams: set[str] = set()  # those that are written to: each of their events stands behind the one before it
+        unguarded: dict[str, int] = {}
         for plan in plans:
-            entry, headers = plan.entry, {}
-            known = self._reader.versions.get(entry.stream)
-            if entry.expected and entry.stream not in streams and known is not None and known.number == entry.expected:
-                headers = {
-                    EXPECTED: str(known.position),
-                    EXPECTED_SUBJECT: self._names.event(entry.stream, entry.expected),
-                }
-            if entry.fence is not None:
-                subject = self._names.event(stream_name(entry.fence.shard), entry.fence.epoch + 1)
-                if subject not in fenced:  # one for the whole batch, which is taken in one step
-                    headers = {EXPECTED: "0", EXPECTED_SUBJECT: subject}
-                    fenced.add(subject)
+            entry = plan.entry
             for number, body in enumerate(plan.bodies, entry.expected + 1):
+                headers: dict[str, str] = {}
+                if number == 1 or entry.stream in streams:
+                    free.append(len(messages))
+                else:
+                    known = self._reader.versions.get(entry.stream)
+                    if known is None or known.number != entry.expected:
+                        return None
+                    of_stream[len(messages)] = entry.stream, entry.expected
+                    headers = _condition(self._names.event(entry.stream, entry.expected), known.position)
                 messages.append((self._names.event(entry.stream, number), body, headers))
-                headers = {}
-            streams.add(entry.stream)
-        return messages
-
-    async def _publish(self, messages: Sequence[tuple[str, bytes, dict[str, str]]]) -> int | None:
-        """Return the sequence of the last message, or None where a condition does not hold: now, or since an earlier try did it."""
-        return await publish_batch(self._link, messages)
-
-
-async def publish_batch(link: Link, messages: Sequence[tuple[str, bytes, dict[str, str]]]) -> int | None:
-    """Have messages stored as one atomic batch; return the sequence of the last one, or None where a condition does not hold."""
-    for _ in link.tries():
-        batch = secrets.token_hex(8)
-        try:
-            for number, (subject, body, headers) in enumerate(messages[:-1], 1):
-                await link.send(subject, body, {**headers, "Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(number)})
-            subject, body, headers = messages[-1]
-            if len(messages) > 1:
-                headers = {
-                    **headers,
-                    "Nats-Batch-Id": batch,
-                    "Nats-Batch-Sequence": str(len(messages)),
-                    "Nats-Batch-Commit": "1",
-                }
-            answer = await link.publish(subject, body, headers)
-        except NoAnswer:
-            continue
-        if not (code := code_of(answer)):
-            return int(answer["seq"])
-        if taken(answer):
-            return None
-        if code not in SOON:
-            raise link.error(answer)
-        await asyncio.sleep(secrets.randbelow(1000) / 1000 * PAUSE)
-    raise AssertionError("unreachable")
+                streams.add(entry.stream)
+            for subject in _ended(self._names, entry.fence):
+                if subject in fenced:  # once for the whole batch, which is taken in one step
+                    continue
+                fenced.add(subject)
+                # It must not stand behind a message on that very subject, so it takes what there is up to here.
+                if free:
+                    place = free.pop()
+                else:
+                    place = max(of_stream)
+                    stream, version = of_stream.pop(place)
+                    unguarded[stream] = version
+                messages[place] = *messages[place][:2], _condition(subject, 0)
+        return messages, unguarded
 
 
-def _parts(plans: Sequence[Plan]) -> Iterator[list[Plan]]:
-    """Cut a group into batches: neither too large, nor with a fence behind the change of owner that it has to see."""
-    part: list[Plan] = []
-    count = size = 0
-    written: set[str] = set()
-    for plan in plans:
-        fence = None if plan.entry.fence is None else stream_name(plan.entry.fence.shard)
-        bytes_ = sum(map(len, plan.bodies))
-        if part and (count + len(plan.bodies) > BATCH or size + bytes_ > BATCH_BYTES or fence in written):
-            yield part
-            part, count, size, written = [], 0, 0, set()
-        part.append(plan)
-        count, size = count + len(plan.bodies), size + bytes_
-        written.add(plan.entry.stream)
-    yield part
+def _condition(subject: str, last: int) -> dict[str, str]:
+    """Return the condition that the last message on a subject has this sequence; 0 = there is none."""
+    return {EXPECTED: str(last), EXPECTED_SUBJECT: subject}
+
+
+def _ended(names: Names, fence: Fence | None) -> tuple[str, ...]:
+    """Return the subject of what would end the epoch of a fence."""
+    return () if fence is None else (names.event(stream_name(fence.shard), fence.epoch + 1),)
 
 
 def _digest_of(subject: str, data: bytes) -> str:

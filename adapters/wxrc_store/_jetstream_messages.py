@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from attrs import frozen
 
-from wxrc_store._jetstream_link import Stored, token, untoken
+from wxrc_store._jetstream_answers import Stored, token, untoken
 from wxrc_store._rows import Row
 from wxrc_store.port import StoreError
 

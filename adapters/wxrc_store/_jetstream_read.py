@@ -1,52 +1,82 @@
 """Reading the log in JetStream: streams as their leader has them, pages as any server has them and completed by the leader.
 
-What was read also says which version a stream has reached. That is kept for a while: an append to version n needs to know that version n is
-there, and at which position.
+What was read also says which version a stream has reached. That is kept: an append to version n needs to know at which position version n
+is. It is no more than a guess, which the servers check when the append comes.
 """
 
-import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import NamedTuple
 
 from wxrc_core.log import Recorded
+from wxrc_store._jetstream_answers import Stored
 from wxrc_store._jetstream_files import Files
-from wxrc_store._jetstream_link import Link, Stored, gathered
+from wxrc_store._jetstream_link import Link, gathered
 from wxrc_store._jetstream_messages import FORGOTTEN, LARGE, Names, Packed, place_of, row, unpack
 from wxrc_store._rows import CHUNK, Row, decode_rows
 
+END = 1 << 63
+"""Above every sequence."""
+
 KNOWN = 200_000
 """Of so many streams the version is kept in memory."""
-
-TRUSTED_S = 600.0
-"""For so long it is believed without asking (seconds): only `forget` makes it wrong, and that is for streams that ended long ago."""
 
 SHORT = 16
 """A stream with up to so many events is read one by one, which its leader does; a longer one in pages."""
 
 
 class Version(NamedTuple):
-    """The last event of a stream: its version and position (0, 0 = the stream is not there), and since when it is known (monotonic)."""
+    """The last event of a stream: its version and position (0, 0 = the stream is not there), and when that was so.
+
+    Attributes:
+        at: It was so when the log's last sequence was this one.
+    """
 
     number: int
     position: int
-    since: float
+    at: int
 
 
 class Versions:
-    """The versions of streams, as far as they are known."""
+    """The versions of streams, as far as they are known, and whether they can have changed since.
+
+    Attributes:
+        last: The log's last sequence, as this process knows it.
+    """
 
     def __init__(self) -> None:
+        self.last = 0
+        self._own_from = (
+            0  # above this sequence, and up to the last, there is nothing but what this process wrote itself
+        )
         self._found: dict[str, Version] = {}
 
     def get(self, stream: str) -> Version | None:
-        """Return a stream's version where it is known and may be believed."""
-        found = self._found.get(stream)
-        return found if found is not None and found.since > time.monotonic() - TRUSTED_S else None
+        """Return a stream's version where it is known."""
+        return self._found.get(stream)
 
-    def note(self, stream: str, number: int, position: int) -> None:
-        """Take in that a stream has this version."""
+    def wrote(self, first: int, last: int) -> None:
+        """Take in that this process wrote what has these sequences."""
+        if first != self.last + 1:
+            self._own_from = first - 1
+        self.last = last
+
+    def reached(self, last: int) -> None:
+        """Take in the log's last sequence, which somebody else may have written."""
+        self.last = self._own_from = last
+
+    def doubt(self) -> None:
+        """Take in that somebody else has written, so that each stream may have changed."""
+        self._own_from = END
+
+    def unchanged(self, stream: str) -> bool:
+        """Return whether a stream has the version that is known, if the log's last sequence is still the one that is known."""
+        found = self._found.get(stream)
+        return found is not None and found.at >= self._own_from
+
+    def note(self, stream: str, number: int, position: int, at: int = 0) -> None:
+        """Take in that a stream has this version; had it, when the log's last sequence was `at` or at least `position`."""
         self._found.pop(stream, None)  # so that it is the newest
-        self._found[stream] = Version(number, position, time.monotonic())
+        self._found[stream] = Version(number, position, max(at, position))
         if len(self._found) > KNOWN:
             del self._found[next(iter(self._found))]
 
@@ -80,6 +110,11 @@ class Reader:
         found = await self._link.get(self._names.events, last_by_subj=self._names.event(stream, version))
         return None if found is None else (found, unpack(found))
 
+    async def together(self, *subjects: str) -> dict[str, tuple[Stored, Packed]]:
+        """Return the messages on some subjects as they were at one and the same moment, on a server that may be behind."""
+        found = await self._link.together(self._names.events, subjects)
+        return {each.subject: (each, unpack(each)) for each in found}
+
     async def last(self, stream: str) -> tuple[Stored, Packed] | None:
         """Return the message of a stream's last event; None = it is not there. One that is being deleted is deleted first."""
         found = await self._link.get(self._names.events, last_by_subj=self._names.stream(stream))
@@ -92,6 +127,11 @@ class Reader:
             return await self.last(stream)
         self.versions.note(stream, place_of(found.subject)[1], found.sequence)
         return found, packed
+
+    async def version(self, stream: str) -> int:
+        """Return the version of a stream; 0 = it is not there."""
+        last = await self.last(stream)
+        return 0 if last is None else place_of(last[0].subject)[1]
 
     async def finish_forgetting(self, stream: str, closed_at: int) -> None:
         """Delete the events of a stream up to the message that closed it, and that. One that began anew meanwhile stays."""
@@ -143,7 +183,7 @@ class Reader:
 
     async def _parts(self, position: int, size: int) -> AsyncIterator[list[Stored]]:
         """Yield all events from a position on, up to so many at a time. Where a server has no more, its leader is asked."""
-        while position < 1 << 63:
+        while position < END:
             page = await self._link.page(self._names.events, self._names.every_event, position, size)
             if not page:
                 found = await self._link.get(self._names.events, seq=position, next_by_subj=self._names.every_event)
@@ -155,7 +195,7 @@ class Reader:
 
     async def at(self, position: int) -> Recorded | None:
         """Return the event at a position."""
-        if not 0 < position < 1 << 63:
+        if not 0 < position < END:
             return None
         found = await self._link.get(self._names.events, seq=position)
         if found is None or not found.subject.startswith(self._names.every_event[:-1]):

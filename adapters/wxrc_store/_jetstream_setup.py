@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from wxrc_core.codec import known
-from wxrc_store._jetstream_link import NO_PEERS, NO_STREAM, PAUSE, Link, code_of, gathered
+from wxrc_store._jetstream_answers import NO_PEERS, NO_STREAM, code_of
+from wxrc_store._jetstream_link import PAUSE, Link, gathered
 from wxrc_store._jetstream_messages import Names
 from wxrc_store._jetstream_url import UNCHECKED, Place
 from wxrc_store._jetstream_works import Works

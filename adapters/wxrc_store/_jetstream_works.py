@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from wxrc_core.codec import encode
 from wxrc_core.log import Fence, Lease, Member, Owner, Recorded
 from wxrc_core.shard import ShardTaken, stream_name
+from wxrc_store._jetstream_answers import EXPECTED, EXPECTED_LAST, untoken
+from wxrc_store._jetstream_batch import Message, publish_batch
 from wxrc_store._jetstream_files import Files
-from wxrc_store._jetstream_link import EXPECTED, Link, gathered, untoken
-from wxrc_store._jetstream_log import JetStreamLog, publish_batch
+from wxrc_store._jetstream_link import Link, gathered
+from wxrc_store._jetstream_log import JetStreamLog
 from wxrc_store._jetstream_members import Members
 from wxrc_store._jetstream_messages import BATCH, FORGOTTEN, LARGE, Names, Packed, pack, place_of
 from wxrc_store._jetstream_read import Reader
@@ -122,7 +124,7 @@ class Works:
 
     async def restore(self, rows: Sequence[Row]) -> str:
         """Write rows at the positions that they have, or return why not."""
-        head = int((await self._link.call(f"STREAM.INFO.{self._names.events}"))["state"]["last_seq"])
+        head = await self._log.last_sequence()
         versions = {}
         for stream in {stream for _, stream, *_ in rows}:
             last = await self._reader.last(stream)
@@ -133,7 +135,7 @@ class Works:
         if head == 0 and rows[0][0] > 1:  # an empty stream may begin anywhere
             head = rows[0][0] - 1
             await self._link.call(f"STREAM.PURGE.{self._names.events}", {"seq": head + 1})
-        messages: list[tuple[str, bytes, dict[str, str]]] = []
+        messages: list[Message] = []
         position = head
         for each, stream, version, kind, schema, data in rows:
             while (position := position + 1) < each:
@@ -152,11 +154,11 @@ class Works:
         await self._log.tell()
         return ""
 
-    async def _write_at(self, messages: Sequence[tuple[str, bytes, dict[str, str]]], last: int) -> None:
+    async def _write_at(self, messages: Sequence[Message], last: int) -> None:
         """Write messages of which the last one must have this sequence."""
         before = last - len(messages)
         subject, body, _ = messages[0]
-        conditioned = [(subject, body, {"Nats-Expected-Last-Sequence": str(before)}), *messages[1:]]
+        conditioned = [(subject, body, {EXPECTED_LAST: str(before)}), *messages[1:]]
         if await publish_batch(self._link, conditioned) not in (None, last):
             raise StoreError(
                 "The log took events at other positions than they had: it is in use. Stop every service that uses it."

@@ -24,8 +24,9 @@ from anyio.lowlevel import checkpoint
 from wxrc_core.errors import Refusal
 from wxrc_core.log import Entry, Lease, Member, Outcome, Owner, Recorded
 from wxrc_core.shard import SHARDS
+from wxrc_store._jetstream_answers import SUBJECT_LIMIT, token
 from wxrc_store._jetstream_files import Files
-from wxrc_store._jetstream_link import SUBJECT_LIMIT, Link, token
+from wxrc_store._jetstream_link import Link
 from wxrc_store._jetstream_log import JetStreamLog
 from wxrc_store._jetstream_members import Members
 from wxrc_store._jetstream_messages import BATCH, Names
