@@ -12,6 +12,7 @@ from wxrc_store._jetstream_answers import Stored
 from wxrc_store._jetstream_files import Files
 from wxrc_store._jetstream_link import Link, gathered
 from wxrc_store._jetstream_messages import FORGOTTEN, LARGE, Names, Packed, place_of, row, unpack
+from wxrc_store._jetstream_settings import GAPS_TO, Settings
 from wxrc_store._rows import CHUNK, Row, decode_rows
 
 END = 1 << 63
@@ -97,10 +98,11 @@ class Reader:
 
     Attributes:
         versions: What is known of the streams.
+        settings: The log's numbers.
     """
 
-    def __init__(self, link: Link, names: Names, files: Files) -> None:
-        self.versions = Versions()
+    def __init__(self, link: Link, names: Names, files: Files, settings: Settings) -> None:
+        self.versions, self.settings = Versions(), settings
         self._link, self._names, self._files = link, names, files
 
     # -- messages ---------------------------------------------------------------------------------------------------------------
@@ -123,6 +125,7 @@ class Reader:
             return None
         packed = unpack(found)
         if packed.type == FORGOTTEN:
+            await self.settings.raise_to(GAPS_TO, found.sequence)
             await self.finish_forgetting(stream, found.sequence)
             return await self.last(stream)
         self.versions.note(stream, place_of(found.subject)[1], found.sequence)

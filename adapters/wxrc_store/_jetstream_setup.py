@@ -13,6 +13,7 @@ from wxrc_core.codec import known
 from wxrc_store._jetstream_answers import NO_PEERS, NO_STREAM, code_of
 from wxrc_store._jetstream_link import PAUSE, Link, gathered
 from wxrc_store._jetstream_messages import Names
+from wxrc_store._jetstream_settings import Settings
 from wxrc_store._jetstream_url import UNCHECKED, Place
 from wxrc_store._jetstream_works import Works
 from wxrc_store._rows import newer_events
@@ -134,21 +135,21 @@ def _check_stream(link: Link, name: str, wanted: Mapping[str, Any], found: Mappi
         )
 
 
-async def settle(works: Works, shards: int, seen: Seen) -> tuple[int, int]:
+async def settle(works: Works, settings: Settings, shards: int, seen: Seen) -> tuple[int, int]:
     """Return the number of shards and the identity of the log; see that this release knows all events that it can have.
 
     Raises:
         NewerEvents: It does not.
         StoreError: It is not the log that was there before.
     """
-    log = await works.setting("log", secrets.randbits(48) | 1)
+    log = await settings.get("log", secrets.randbits(48) | 1)
     before = seen.read()
     if before is not None and before[0] != log:
         raise seen.lost("is not the one that was there before")
     for kind, schema in await works.names_of("type", 2):
         if int(schema) > known.get(kind, 0):
             raise newer_events(kind, int(schema), await works.type_release(kind, schema))
-    return await works.setting("shards", shards), log
+    return await settings.get("shards", shards), log
 
 
 async def open_vault(link: Link, names: Names, works: Works, key: bytes | Path) -> Sealer:

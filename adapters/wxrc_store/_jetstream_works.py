@@ -14,6 +14,7 @@ from wxrc_store._jetstream_log import JetStreamLog
 from wxrc_store._jetstream_members import Members
 from wxrc_store._jetstream_messages import BATCH, FORGOTTEN, LARGE, Names, Packed, pack, place_of
 from wxrc_store._jetstream_read import Reader
+from wxrc_store._jetstream_settings import GAPS_TO
 from wxrc_store._rows import Row, decode_rows, not_restorable, owner_of
 from wxrc_store.port import StoreError
 
@@ -94,28 +95,36 @@ class Works:
     async def forget(self, versions: Mapping[str, int]) -> int:
         """Delete whole streams that still have these versions; return how many."""
         newest = await self._reader.head()
-        done = await gathered(lambda each: self._forget(*each, newest), versions.items(), FORGET_AT_ONCE)
-        return sum(done)
+        closed = await gathered(lambda each: self._close(*each, newest), versions.items(), FORGET_AT_ONCE)
+        done = {stream: at for stream, at in zip(versions, closed, strict=True) if at}
+        if not done:
+            return 0
+        await self._reader.settings.raise_to(GAPS_TO, max(done.values()))
+        await gathered(lambda each: self._delete(each, versions[each], done[each]), done, FORGET_AT_ONCE)
+        return len(done)
 
-    async def _forget(self, stream: str, version: int, newest: int) -> bool:
-        """Delete a stream: take its next version, so that nobody appends any more, then delete all of it in one step."""
+    async def _close(self, stream: str, version: int, newest: int) -> int:
+        """Take the next version of a stream, so that nobody appends any more; return its position, 0 = the stream stays."""
         last = await self._reader.last(stream)
         if last is None or place_of(last[0].subject)[1] != version or last[0].sequence >= newest:
-            return False
+            return 0
         subject = self._names.event(stream, version + 1)
         body = pack(Packed(secrets.token_hex(8), FORGOTTEN, 0, b""))
         closed_at = await publish_batch(self._link, [(subject, body, {EXPECTED: "0"})])
         if closed_at is None:
             found = await self._link.get(self._names.events, last_by_subj=subject)
             if found is None or found.data != body:
-                return False  # it was appended to, or another one deletes it
+                return 0  # it was appended to, or another one deletes it
             closed_at = found.sequence
+        return closed_at
+
+    async def _delete(self, stream: str, version: int, closed_at: int) -> None:
+        """Delete all of a closed stream in one step."""
         large = await self._large(stream, version)
         await self._reader.finish_forgetting(stream, closed_at)
         self._reader.versions.drop([stream])
         for data in large:
             await self._files.delete_event(data)
-        return True
 
     async def _large(self, stream: str, version: int) -> list[bytes]:
         """Return what stands for the large events of a stream."""
@@ -195,28 +204,3 @@ class Works:
         """Return the release that wrote a kind of event first."""
         found = await self._link.get(self._names.side, last_by_subj=self._names.aside("type", kind, schema))
         return None if found is None else found.data.decode()
-
-    async def setting(self, name: str, new: int = 0) -> int:
-        """Return a number that belongs to the log; a new one is kept where it has none yet."""
-        subject = self._names.aside("setting", name)
-        found = await self._link.get(self._names.side, last_by_subj=subject)
-        if found is None and new:
-            await self._link.swap(self._names.side, subject, _number(new), 0)
-            return await self.setting(name)
-        return 0 if found is None else int(found.data.split()[0])
-
-    async def raise_setting(self, name: str, value: int) -> None:
-        """Raise a number that belongs to the log."""
-        subject = self._names.aside("setting", name)
-        for _ in self._link.tries():
-            found = await self._link.get(self._names.side, last_by_subj=subject)
-            if found is not None and int(found.data.split()[0]) >= value:
-                return
-            if await self._link.swap(self._names.side, subject, _number(value), found.sequence if found else 0):
-                return
-        raise AssertionError("unreachable")
-
-
-def _number(value: int) -> bytes:
-    """Return a setting as no one else writes it."""
-    return f"{value} {secrets.token_hex(8)}".encode()

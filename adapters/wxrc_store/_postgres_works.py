@@ -51,7 +51,10 @@ UPDATE {schema}.media SET at = greatest(at, %s) WHERE digest = %s AND encode(sha
 PUT_FILE = """
 INSERT INTO {schema}.media VALUES (%s, %s, %b) ON CONFLICT (digest) DO UPDATE SET at = excluded.at, data = excluded.data
 """
-RAISE = "UPDATE {schema}.setting SET value = %s WHERE name = %s AND value < %s"
+RAISE = (
+    "INSERT INTO {schema}.setting AS old VALUES (%s, %s)"
+    " ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE old.value < excluded.value"
+)
 
 LOOKS = 3
 """How often something is tried while others change what it needs at that moment: reading the newest snapshot, restoring."""
@@ -237,4 +240,4 @@ class Works:
 
     def raise_setting(self, connection: Connection, name: str, value: int) -> None:
         """Raise a number that belongs to the log."""
-        connection.execute(self._sql(RAISE), (value, name, value))
+        connection.execute(self._sql(RAISE), (name, value))

@@ -31,6 +31,7 @@ from wxrc_store._jetstream_log import JetStreamLog
 from wxrc_store._jetstream_members import Members
 from wxrc_store._jetstream_messages import BATCH, Names
 from wxrc_store._jetstream_read import Reader
+from wxrc_store._jetstream_settings import GAPS_TO, Settings
 from wxrc_store._jetstream_setup import check_servers, check_version, make_streams, open_vault, settle
 from wxrc_store._jetstream_url import parse
 from wxrc_store._jetstream_works import Works
@@ -125,7 +126,8 @@ class JetStreamStore:
         self._tail = Tail(TAIL)
         self._link = Link(self._place, self._limit)
         self._files = Files(self._link, self._names, self._place.replicas)
-        self._reader = Reader(self._link, self._names, self._files)
+        self._settings = Settings(self._link, self._names)
+        self._reader = Reader(self._link, self._names, self._files, self._settings)
         self._members = Members(self._link, self._names, self._lifetime, self.monotonic)
         self._log = JetStreamLog(self._link, self._names, self._reader, self._files, self._seen)
         self._works = Works(self._link, self._names, self._reader, self._log, self._files, self._members)
@@ -145,7 +147,7 @@ class JetStreamStore:
 
     async def _open(self) -> tuple[Sealer, int]:
         await make_streams(self._link, self._names, self._place.replicas, self._seen)
-        self._shards, log = await settle(self._works, self._shards, self._seen)
+        self._shards, log = await settle(self._works, self._settings, self._shards, self._seen)
         sealer = await open_vault(self._link, self._names, self._works, self._vault_key)
         return sealer, await self._log.begin(log)
 
@@ -259,11 +261,19 @@ class JetStreamStore:
 
     async def told_to(self) -> int:
         """See `Store.told_to`."""
-        return await self._run(lambda: self._works.setting("told_to"))
+        return await self._run(lambda: self._settings.get("told_to"))
 
     async def set_told_to(self, position: int) -> None:
         """See `Store.set_told_to`."""
-        await self._run(lambda: self._works.raise_setting("told_to", position))
+        await self._run(lambda: self._settings.raise_to("told_to", position))
+
+    async def gaps_to(self) -> int:
+        """See `Store.gaps_to`."""
+        return await self._run(lambda: self._settings.get(GAPS_TO))
+
+    async def set_gaps_to(self, position: int) -> None:
+        """See `Store.set_gaps_to`."""
+        await self._run(lambda: self._settings.raise_to(GAPS_TO, position))
 
     # -- inside -----------------------------------------------------------------------------------------------------------------
 

@@ -71,7 +71,7 @@ class _Data:
         self.log: list[Recorded | None] = []  # None = forgotten
         self.streams: dict[str, list[Recorded]] = {}
         self.snapshots: dict[str, list[tuple[int, bytes]]] = {}  # by schema, the newest last
-        self.told_to = 0
+        self.told_to = self.gaps_to = 0
         self.expiries: dict[str, float] = {}  # of the living members
         self.joined = 0
         self.watching: dict[MemoryStore, None] = {}  # the handles that wait for news, in the order in which they began
@@ -333,6 +333,16 @@ class MemoryStore:
         """See `Store.set_told_to`."""
         await self._turn()
         self._data.told_to = max(self._data.told_to, position)
+
+    async def gaps_to(self) -> int:
+        """See `Store.gaps_to`."""
+        await self._turn()
+        return self._data.gaps_to
+
+    async def set_gaps_to(self, position: int) -> None:
+        """See `Store.set_gaps_to`."""
+        await self._turn()
+        self._data.gaps_to = max(self._data.gaps_to, position)
 
     # -- inside -----------------------------------------------------------------------------------------------------------------
 

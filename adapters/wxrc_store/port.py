@@ -134,7 +134,7 @@ class Store(Protocol):
 
     async def forget(self, streams: Mapping[str, int]) -> int:
         """Delete whole streams, for ever. Their positions stay empty, and a stream of that name would begin at version 1 again.
-        A store may take further positions for the deletion, which stay empty too.
+        A store may take further positions for the deletion, which stay empty too: `gaps_to` says how far.
 
         It may be interrupted at any moment and repeated: a stream is there whole or not at all. It runs beside a service in use.
 
@@ -166,6 +166,12 @@ class Store(Protocol):
 
     async def set_told_to(self, position: int) -> None:
         """Raise what `told_to` returns; a lower position changes nothing. Durable before it returns."""
+
+    async def gaps_to(self) -> int:
+        """Return the position up to which positions may be empty that `forget` took; above it and `told_to` there is no gap."""
+
+    async def set_gaps_to(self, position: int) -> None:
+        """Raise what `gaps_to` returns, for an import; a lower position changes nothing. Durable before it returns."""
 
 
 class Vault(Protocol):

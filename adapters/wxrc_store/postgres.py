@@ -287,6 +287,14 @@ class PostgresStore:
         """See `Store.set_told_to`."""
         await self._beside(lambda c: self._works.raise_setting(c, "told_to", position))
 
+    async def gaps_to(self) -> int:
+        """See `Store.gaps_to`."""
+        return await self._beside(lambda c: self._works.setting(c, "gaps_to"))
+
+    async def set_gaps_to(self, position: int) -> None:
+        """See `Store.set_gaps_to`."""
+        await self._beside(lambda c: self._works.raise_setting(c, "gaps_to", position))
+
     # -- inside -----------------------------------------------------------------------------------------------------------------
 
     def _once(self, function: Callable[[Connection], T]) -> T:

@@ -326,6 +326,14 @@ class SqliteStore:
         """See `Store.set_told_to`."""
         await self._submit(RaiseSetting("told_to", position))
 
+    async def gaps_to(self) -> int:
+        """See `Store.gaps_to`."""
+        return int(next(iter(await self._values(SETTING, "gaps_to")), 0))
+
+    async def set_gaps_to(self, position: int) -> None:
+        """See `Store.set_gaps_to`."""
+        await self._submit(RaiseSetting("gaps_to", position))
+
     # -- inside -----------------------------------------------------------------------------------------------------------------
 
     async def _submit(self, work: Work[T]) -> T:

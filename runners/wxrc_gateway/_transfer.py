@@ -65,7 +65,8 @@ class Header(Struct, frozen=True, kw_only=True):
         known: What the log has up to there.
         position: That of the last event.
         events: How many follow.
-        told_to: See `Store.told_to`; above it there is no gap.
+        told_to: See `Store.told_to`.
+        gaps_to: See `Store.gaps_to`; above it and `told_to` there is no gap.
         sealing: How the secrets are sealed; None = there are none.
     """
 
@@ -79,6 +80,7 @@ class Header(Struct, frozen=True, kw_only=True):
     position: int
     events: int
     told_to: int
+    gaps_to: int = 0
     sealing: Sealing | None
 
 

@@ -63,6 +63,7 @@ async def export_log(
         events=events,
         # Read after the count: what a prune had deleted by then lies below it.
         told_to=min(await store.told_to(), position),
+        gaps_to=min(await store.gaps_to(), position),
         sealing=sealing,
     )
     digest = hashlib.sha256()

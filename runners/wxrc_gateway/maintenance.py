@@ -64,7 +64,7 @@ async def verify(store: Store, progress: Progress = lambda position: None) -> Ve
     newest = await store.newest([snapshot.SCHEMA])
     pruned_to = await store.told_to()
     world = World(pruned_to)
-    checks = _Checks(pruned_to)
+    checks = _Checks(max(pruned_to, await store.gaps_to()))
     compared = 0
     while page := await store.read_all(world.position, PAGE):
         for recorded in page:

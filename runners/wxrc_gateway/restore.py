@@ -121,6 +121,7 @@ async def import_log(
             f"the file is damaged: it has {found[0]} events and {found[1]} secrets where its end mark says {footer.events} and"
             f" {footer.secrets}, or a line was changed. Do not use this store: export again, into an empty one"
         )
+    await store.set_gaps_to(header.gaps_to)
     await store.set_told_to(header.told_to)
     await vault.delete(UNFINISHED)
     return Imported(reading.events, reading.held, None if sealer is None else secrets, reading.position)
@@ -150,7 +151,8 @@ class _Reading:
         """Take in the next event."""
         recorded = _recorded(line, number)
         expected = self.position + 1
-        if recorded.position < expected or (recorded.position > expected and self.position >= self.header.told_to):
+        gapless_from = max(self.header.told_to, self.header.gaps_to)
+        if recorded.position < expected or (recorded.position > expected and self.position >= gapless_from):
             raise Refusal(
                 f"line {number} has position {recorded.position} where {expected} is due: the file is damaged"
             )

@@ -310,6 +310,15 @@ class FaultyStore:
         self._check()
         await self._inner.set_told_to(position)
 
+    async def gaps_to(self) -> int:
+        """See `Store.gaps_to`."""
+        return await self._inner.gaps_to()
+
+    async def set_gaps_to(self, position: int) -> None:
+        """See `Store.set_gaps_to`."""
+        self._check()
+        await self._inner.set_gaps_to(position)
+
     async def _reading(self, read: Callable[[], Awaitable[T]]) -> T:
         self._check()
         if self._chance.strikes("read slow"):

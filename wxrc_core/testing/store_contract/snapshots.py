@@ -167,3 +167,19 @@ class SnapshotContract(StorePart):
             found.append(await store.told_to())
 
         assert [0, 7, 7, 9, 9] == found
+
+    async def test_gaps_are_known(self, open_store: OpenStore) -> None:
+        """Whatever positions a deletion has taken, above `gaps_to` there is none that is empty; it never falls, and outlives closing."""
+        async with open_store("log") as one, open_store("log") as two:
+            for name in ("old", "older", "last"):
+                await one.append([Entry(name, 0, [queued()])])
+            await one.forget({"old": 1, "older": 1})
+            (outcome,) = await one.append([Entry("next", 0, [queued()])])
+            taken = await two.gaps_to()
+            for position in (70, 30):
+                await one.set_gaps_to(position)
+        async with open_store("log") as store:
+            found = await store.gaps_to()
+
+        assert max(3, taken) + 1 == outcome.position
+        assert 70 == found
