@@ -76,7 +76,7 @@ soak: $(VENV)/.dev ## the long simulations, every planted fault, many more kills
 		WXRC_REQUESTS=$(SOAK_REQUESTS) \
 		$(BIN)/python -m pytest --timeout 0 tests/test_simulation.py tests/test_kill.py tests/test_store_power.py tests/test_kit_machines.py \
 		tests/test_http_memory.py tests/test_postgres_processes.py tests/test_postgres_gateways.py tests/test_openapi_schemathesis.py \
-		tests/test_store_jetstream.py tests/test_jetstream_faults.py
+		tests/test_store_jetstream.py tests/test_jetstream_faults.py tests/test_jetstream_races.py tests/test_jetstream_gateways.py
 	$(BIN)/python -m wxrc_simulation --plants
 
 proto: $(BIN)/python ## write the Wechaty protocol's Python from its .proto file

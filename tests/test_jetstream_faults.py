@@ -28,7 +28,7 @@ ELECTIONS = 100 if SOAK else 4
 
 @pytest.fixture
 def anyio_backend() -> str:
-    """The connection has a loop of its own; that calls behave the same under trio is shown by the contract."""
+    """The connection has a loop of its own; that calls behave the same under trio is shown by the contract (`make soak`)."""
     return "asyncio"
 
 
@@ -79,15 +79,15 @@ async def test_a_leader_that_fails_under_load(struck: NatsCluster, how: str) -> 
             async with anyio.create_task_group() as others:
                 others.start_soon(run, "one", store)
                 others.start_soon(run, "two", store)
-                await more(300)
+                await more(100)
                 leader = await anyio.to_thread.run_sync(struck.leader, log)
                 if how == "killed":
                     struck.kill(leader)
-                    await more(300)
+                    await more(100)
                     struck.start(leader)
                 else:
                     with struck.suspended(leader):
-                        await more(300)
+                        await more(100)
                 await more(100)
                 ended.set()
             log_ = await whole_log(store)

@@ -1,5 +1,6 @@
 """Several gateways on one JetStream cluster (`tests.replicas`): who takes over, and that nothing is sent twice."""
 
+import os
 import time
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from wxrc_gateway import Gateway
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
+ENDS = ("kill", "terminate") if "WXRC_KILLS" in os.environ else ("kill",)
+"""How the owner ends, one after the other. What a gateway does when it is told to end is the same on every store."""
+
 
 @pytest.fixture
 def anyio_backend() -> str:
@@ -21,17 +25,17 @@ def anyio_backend() -> str:
 
 
 async def test_takeover(nats_cluster: NatsCluster, tmp_path: Path) -> None:
-    """A replica that is killed with -9 under load is followed by another within three lifetimes, and one that is told to end at
-    once; nothing is sent twice, and what the killed one was handing over is in doubt.
+    """A replica that is killed with -9 under load is followed by another within three lifetimes, and so is one that is told to end
+    (`make soak`); nothing is sent twice, and what the killed one was handing over is in doubt.
     """
     url, handed, sent = nats_cluster.url(), tmp_path / "handed", []
-    left = ["one", "two", "three"]
+    left = ["one", "two", "three"][: len(ENDS) + 1]
     with replicas(url, handed, *left) as processes:
         async with Gateway(store=handle(url), puppets=kinds(ScriptedClient()), passive=True) as gateway:
             await log_in(gateway)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(send_on, gateway, sent)
-                for end in ("kill", "terminate"):
+                for end in ENDS:
                     name = await owned_by(gateway, *left)
                     await progress(sent)
                     getattr(processes[name], end)()
@@ -43,6 +47,7 @@ async def test_takeover(nats_cluster: NatsCluster, tmp_path: Path) -> None:
                 await progress(sent)
                 tasks.cancel_scope.cancel()
             doubtful = await judge(gateway, sent, handed)
-        assert 0 == processes[name].wait(60)
+        if ENDS[-1] == "terminate":
+            assert 0 == processes[name].wait(60)
 
     assert doubtful <= 1

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from tests.nats import NatsCluster
-from wxrc_core.testing.store_contract import NewsContract, OpenStore, OpenVault, StoreContract, VaultContract
+from wxrc_core.testing.store_contract import OpenStore, OpenVault, StoreContract, VaultContract
 from wxrc_store import Vault
 from wxrc_store.jetstream import JetStreamStore
 
@@ -15,13 +15,13 @@ KEY = b"k" * 32
 
 
 @pytest.fixture
-def opened(nats_cluster: NatsCluster) -> Iterator[Callable[[str], JetStreamStore]]:
+def opened(nats_cluster: NatsCluster, request: pytest.FixtureRequest) -> Iterator[Callable[[str], JetStreamStore]]:
     """Give what makes a handle on the log of a name: each test has logs of its own."""
     prefix = nats_cluster.fresh()
 
     def handle(name: str) -> JetStreamStore:
-        # The properties make a log for each example: on one server each, which is quicker.
-        replicas = 1 if name.startswith(("model", "whole")) else 3
+        # The properties make a log for each example: on one server each, which is quicker. So is what the other classes ask.
+        replicas = 1 if name.startswith(("model", "whole")) or request.cls is not TestJetStreamStore else 3
         return JetStreamStore(nats_cluster.url(f"{prefix}_{name}", replicas=replicas), vault_key=KEY, lifetime=1.0)
 
     yield handle
@@ -67,15 +67,3 @@ class TestJetStreamStore(JetStream, StoreContract):
 
 class TestJetStreamVault(JetStream, VaultContract):
     """The contract of every vault."""
-
-
-class TestJetStreamUnderTrio(JetStream, NewsContract):
-    """What depends on the event loop of the caller: waiting, cancelling, many tasks at once. The connection has a loop of its own."""
-
-    if not SOAK:
-        test_readers_miss_nothing_under_16_writers = test_one_of_16_wins_each_version = None
-
-    @pytest.fixture
-    def anyio_backend(self) -> str:
-        """Name the event loop."""
-        return "trio"

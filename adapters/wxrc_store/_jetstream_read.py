@@ -46,9 +46,8 @@ class Versions:
 
     def __init__(self) -> None:
         self.last = 0
-        self._own_from = (
-            0  # above this sequence, and up to the last, there is nothing but what this process wrote itself
-        )
+        # Above this sequence, and up to the last, there is nothing but what this process wrote itself.
+        self._own_from = END
         self._found: dict[str, Version] = {}
 
     def get(self, stream: str) -> Version | None:
@@ -57,7 +56,7 @@ class Versions:
 
     def wrote(self, first: int, last: int) -> None:
         """Take in that this process wrote what has these sequences."""
-        if first != self.last + 1:
+        if first != self.last + 1 or self._own_from == END:
             self._own_from = first - 1
         self.last = last
 
