@@ -54,7 +54,7 @@ tools: ## install what the tests need from the system, where it is missing: lang
 	else false; fi || echo "Some tests need more than this machine has; run: sudo $$install"
 
 test: $(VENV)/.dev tools ## run all tests, against real servers
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/.dev ## lint, types, layers
 	$(BIN)/ruff check .
