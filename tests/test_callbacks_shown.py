@@ -9,7 +9,7 @@ import anyio
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.test_docs import blocks
+from tests.pages import blocks
 from wxrc_core import channel, delivery
 from wxrc_core.delivery import DeliveryDue, DeliveryGivenUp
 from wxrc_core.log import Entry

@@ -8,7 +8,7 @@ import anyio
 import httpx2
 import pytest
 
-from tests.test_docs import ROOT, blocks
+from tests.pages import ROOT, blocks
 from wxrc_client import ACKNOWLEDGEMENT
 from wxrc_webhook import Callback, encode, signature_headers
 

@@ -10,7 +10,8 @@ import pytest
 
 from wxrc_core.testing.store_contract import OpenVault, VaultContract
 from wxrc_store import StoreError
-from wxrc_store.sqlite import SqliteStore, SqliteVault
+from wxrc_store._seal import SealedVault
+from wxrc_store.sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio
 
@@ -23,7 +24,7 @@ class TestSqliteVault(VaultContract):
         """Open the vault in a store's file."""
 
         @asynccontextmanager
-        async def opened(name: str) -> AsyncIterator[SqliteVault]:
+        async def opened(name: str) -> AsyncIterator[SealedVault]:
             async with SqliteStore(tmp_path / "events.db") as store:
                 yield store.vault
 

@@ -52,7 +52,7 @@ KEY_CHECK = ""
 
 
 class SealedVault:
-    """The vault of a store on a server, sealed with AES-256-GCM; see `wxrc_store.port.Vault`. It is usable while the store is open."""
+    """The vault of a store in a database, sealed with AES-256-GCM; see `wxrc_store.port.Vault`. It is usable while the store is open."""
 
     def __init__(
         self,

@@ -40,7 +40,7 @@ from wxrc_store._rows import (
     encode_records,
     owner_of,
 )
-from wxrc_store._seal import KEY_CHECK, Sealer
+from wxrc_store._seal import KEY_CHECK, SealedVault, Sealer
 from wxrc_store._sqlite_file import SETTING, SqliteFile, close, store_error
 from wxrc_store._sqlite_log import SqliteLog
 from wxrc_store._sqlite_works import (
@@ -105,7 +105,7 @@ class SqliteStore:
         lifetime: float = 5.0,
         vfs: str = "",
     ) -> None:
-        self.vault = SqliteVault(self)
+        self.vault = SealedVault(lambda: self._sealer, self._keep, self._kept, self._names)
         self.media = DirectoryMedia(Path(path).with_name(f"{Path(path).name}-media"))
         self._path = Path(path)
         self._lock_path = self._path.with_name(f"{self._path.name}.owner")
@@ -346,13 +346,14 @@ class SqliteStore:
             elif isinstance(work, Forget | Restore):
                 self._tail.clear()
 
-    async def _keep(self, name: str, secret: bytes | None) -> None:
-        await self._submit(Keep(name, None if secret is None else self._sealer.seal(name, secret)))
+    async def _keep(self, name: str, sealed: bytes | None) -> None:
+        await self._submit(Keep(name, sealed))
 
     async def _kept(self, name: str) -> bytes | None:
-        for sealed in await self._values(SEALED, name):
-            return self._sealer.open(name, sealed)
-        return None
+        return next(iter(await self._values(SEALED, name)), None)
+
+    async def _names(self) -> Sequence[str]:
+        return await self._values(NAMES, KEY_CHECK)
 
     async def _values(self, sql: str, binding: str) -> list[Any]:
         """Return what a query for one column finds: little enough to be read from the event loop."""
@@ -392,26 +393,3 @@ class SqliteStore:
         except apsw.Error as error:
             raise store_error(error, self._path) from error
         return found
-
-
-class SqliteVault:
-    """The vault in a store's file, sealed with AES-256-GCM. Get it from `SqliteStore.vault`."""
-
-    def __init__(self, store: SqliteStore) -> None:
-        self._store = store
-
-    async def put(self, name: str, secret: bytes) -> None:
-        """See `Vault.put`."""
-        await self._store._keep(name, secret)
-
-    async def get(self, name: str) -> bytes | None:
-        """See `Vault.get`."""
-        return await self._store._kept(name)
-
-    async def delete(self, name: str) -> None:
-        """See `Vault.delete`."""
-        await self._store._keep(name, None)
-
-    async def names(self) -> Sequence[str]:
-        """See `Vault.names`."""
-        return await self._store._values(NAMES, KEY_CHECK)
