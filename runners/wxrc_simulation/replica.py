@@ -4,7 +4,6 @@ import random
 import ssl
 import traceback
 from collections.abc import Callable, Mapping
-from functools import partial
 
 import anyio
 
@@ -97,16 +96,16 @@ class Replica:
             self.store.stall = (seconds, kind)
 
     def freeze(self, seconds: float) -> None:
-        """Have the replica paused when its next claim has just been written, and its heartbeats fail for a while afterwards."""
+        """Have heartbeats fail for so long, and the replica paused over the end of its membership while a claim of its is being written."""
         if self.store is not None:
-            self.store.freeze = partial(self._freeze, seconds)
+            self.store.freeze = self._pause
+            self.deafen(True)
+            self._loop.outside(seconds, self.deafen, False)
 
-    def _freeze(self, seconds: float) -> None:
+    def _pause(self, seconds: float) -> None:
         process = self.process
         process.paused = True
-        self.deafen(True)
         self._loop.outside(seconds, self._loop.go_on, process)
-        self._loop.outside(seconds + 5, self.deafen, False)
 
     def deafen(self, yes: bool) -> None:
         """Have heartbeats fail, or no longer."""

@@ -93,7 +93,8 @@ class FaultyStore:
         deaf: Heartbeats do not get through.
         folded: Up to where its user has folded the log: it asks for what follows.
         stall: (seconds, kind): the next fenced append, or claim, takes so long, and its sender is cut off meanwhile; None = nothing.
-        freeze: Called when the next claim has been written, before its sender hears of it; None = nothing.
+        freeze: Called with a pause (seconds) that lasts over the end of the membership, when a claim has been written shortly before it;
+            None = nothing.
         vault: The vault.
     """
 
@@ -110,7 +111,8 @@ class FaultyStore:
         self.cut_off = False
         self.deaf = False
         self.stall: tuple[float, str] | None = None
-        self.freeze: Callable[[], None] | None = None
+        self.freeze: Callable[[float], None] | None = None
+        self._until = 0.0
         self._read_to = 0
         self.folded = 0
         self._next: int | None = None
@@ -154,8 +156,9 @@ class FaultyStore:
             outcomes = await landed
         else:
             outcomes = await self._append(self._inner, batch, self._loop.time(), known)
-        if self.freeze is not None and any(isinstance(entry.events[0], MessageAttempted) for entry in batch):
-            self.freeze()
+        left = self._until - self._loop.time()
+        if self.freeze and 0 < left < 4 and any(isinstance(entry.events[0], MessageAttempted) for entry in batch):
+            self.freeze(left + 0.1)
             self.freeze = None
         await anyio.sleep(chance.seconds(0.0, 0.002))
         self._check()
@@ -240,7 +243,8 @@ class FaultyStore:
     async def _asked(self, answer: Awaitable[Member]) -> Member:
         asked = self._loop.time()
         member = await answer
-        self._joined(asked + self.lifetime)
+        self._until = asked + self.lifetime
+        self._joined(self._until)
         return member
 
     async def renew(self, member: Member) -> Member:
