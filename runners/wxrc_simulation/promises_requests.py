@@ -71,8 +71,11 @@ def _answer(call: Call) -> int | str:
 
 
 def _cancelled(facts: Facts, call: Call) -> bool:
-    """Return whether this is how a message stands that was cancelled: one that may have arrived before is in doubt."""
-    before = any(msgid == call.msgid for msgid, _ in facts.handed)
+    """Return whether this is how a message stands that was cancelled: one that may have arrived before is in doubt.
+
+    A claim is enough for a doubt: whoever made it may have been stopped before or after it called the puppet.
+    """
+    before = any(msgid == call.msgid for msgid, _ in facts.attempts)
     return call.send_reason == "cancelled" or (call.send_reason == "unconfirmed" and before)
 
 
