@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import anyio
-import httpx
+import httpx2
 import pytest
 
 from tests.receiver import Receiver
@@ -218,7 +218,7 @@ async def ask(
     ).encode()
     headers = signed(raw, key) | {"Content-Type": "application/json", "Accept-Language": language}
     api = Api(gateway, answer_wait_ms=0)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(api), base_url="http://wxrc.example") as http:
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(api), base_url="http://wxrc.example") as http:
         answer: dict[str, object] = (await http.post(f"/api/{interface}", content=raw, headers=headers)).json()[
             "resBody"
         ]

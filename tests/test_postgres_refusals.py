@@ -9,7 +9,8 @@ import pytest
 from tests.postgres import PostgresServer
 from wxrc_core.log import Entry
 from wxrc_core.testing.store_contract import LIMIT, queued
-from wxrc_store import NewerEvents, StoreError, _postgres_log, _postgres_server
+from wxrc_store import NewerEvents, StoreError, _postgres_server
+from wxrc_store._seen import Seen
 from wxrc_store.postgres import PostgresStore
 
 pytestmark = pytest.mark.anyio
@@ -265,7 +266,7 @@ async def test_what_was_seen_is_not_forgotten(postgres: PostgresServer, database
     async with PostgresStore(url, vault_key=KEY, seen=seen) as service:
         await service.append([Entry("s", 0, [queued(), queued()])])
     remembered = seen.read_text()
-    lower = _postgres_log.Seen(seen, service._server.name)
+    lower = Seen(seen, service._server.name, "Why?")
     log, mark = lower.read()  # type: ignore[misc]
     lower.write(log, mark._replace(position=mark.position - 1), now=True)
 
