@@ -63,6 +63,8 @@ class Sending:
         image, may_go = await self._prepare(claim)
         if not may_go:
             return
+        if image is not None and self._world.next_claim(runtime.now()) != claim:
+            return  # while the image was being read the bot was removed, or went out, or another message has become the next
         claimed_at = mono()
         command = message.ClaimAttempt(
             at=runtime.clock(),
