@@ -3,12 +3,16 @@
 from typing import Any
 
 import anyio
+import pytest
 
+from tests.images import png
 from tests.scripted_bots import kinds, ready, texts, until, up
 from wxrc_core import bot, message
 from wxrc_core.message import MessageState
 from wxrc_core.puppet import (
+    Capabilities,
     NotConnected,
+    ReportLinkLost,
     ReportLoggedIn,
     ReportReceipt,
     ReportRooms,
@@ -180,3 +184,33 @@ def test_a_dissolved_room_ends_with_2(virtual: Virtual, client: ScriptedClient) 
         assert ("2", "") == message.send_status(record.message)
 
     virtual.run(flow)
+
+
+def test_a_bot_that_goes_out_while_an_image_is_read(
+    virtual: Virtual, client: ScriptedClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was the next message before its image was read is not claimed when its bot can no longer send afterwards."""
+    client.capabilities = Capabilities(pace="none", content=frozenset({"text", "image"}))
+
+    async def flow() -> list[type]:
+        gateway = await virtual.start(kinds(client))
+        await up(gateway)
+        reading, go_on, read = anyio.Event(), anyio.Event(), gateway.store.media.get
+
+        async def slow_read(digest: str) -> bytes | None:
+            reading.set()
+            await go_on.wait()
+            return await read(digest)
+
+        monkeypatch.setattr(gateway.store.media, "get", slow_read)
+        record = await gateway.send_image("demo", png(), room="一群")
+        await reading.wait()
+        await client.report(ReportLinkLost(at=0, reason="gone"))
+        go_on.set()
+        await anyio.sleep(1)
+        found = await gateway.message(record.msgid)
+        assert found is not None
+        return [type(each.event) for each in found.history]
+
+    assert message.MessageAttempted not in virtual.run(flow)
+    assert [] == client.handed
