@@ -25,7 +25,7 @@ def database(postgres: PostgresServer) -> str:
 def opened(database: str) -> Callable[[str], PostgresStore]:
     """Return what makes a handle on the log of a name: each test has schemas of its own."""
     prefix = f"t{next(_schemas)}"
-    return lambda name: PostgresStore(database, vault_key=KEY, lifetime=0.5, schema=f"{prefix}_{name}")
+    return lambda name: PostgresStore(database, vault_key=KEY, lifetime=1.5, schema=f"{prefix}_{name}")
 
 
 class TestPostgresStore(StoreContract):
