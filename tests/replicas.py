@@ -7,6 +7,7 @@ is handed into a file, with the replica's name: what WeChat would have seen.
 import os
 import signal
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -28,16 +29,24 @@ from wxrc_store.jetstream import JetStreamStore
 from wxrc_store.postgres import PostgresStore
 
 KEY = b"k" * 32
-LIFETIME = 2.0
+
+TAKEOVER = 1.5
+"""How many lifetimes a takeover after a crash may take."""
 
 # -- a replica ------------------------------------------------------------------------------------------------------------------
 
 
+def lifetime_of(url: str) -> float:
+    """Return how long a member lives there (seconds). On JetStream a takeover takes 1.35 lifetimes at best, so they must be long for a
+    busy machine to keep the limit.
+    """
+    return 8.0 if url.startswith("nats:") else 2.0
+
+
 def handle(url: str) -> DurableStore:
     """Return a handle on the log."""
-    if url.startswith("nats:"):
-        return JetStreamStore(url, vault_key=KEY, lifetime=LIFETIME)
-    return PostgresStore(url, vault_key=KEY, lifetime=LIFETIME)
+    store = JetStreamStore if url.startswith("nats:") else PostgresStore
+    return store(url, vault_key=KEY, lifetime=lifetime_of(url))
 
 
 def kinds(client: ScriptedClient) -> dict[str, PuppetKind]:
@@ -97,6 +106,24 @@ async def owned_by(gateway: Gateway, *names: str) -> str:
             if found.alive and name in names:
                 return name
             await anyio.sleep(0.02)
+
+
+async def end_owner(
+    gateway: Gateway, processes: dict[str, Popen[bytes]], left: list[str], sent: list[int], end: str = "kill"
+) -> str:
+    """Kill (`kill`) or end (`terminate`) the replica that owns bot `demo`, under load, and check that another one owns it in time.
+
+    Returns:
+        The name of the one that ended; it is no longer in `left`.
+    """
+    name = await owned_by(gateway, *left)
+    await progress(sent)
+    getattr(processes[name], end)()
+    left.remove(name)
+    ended_at = time.monotonic()
+    await owned_by(gateway, *left)
+    assert time.monotonic() - ended_at <= TAKEOVER * gateway.store.lifetime
+    return name
 
 
 async def log_in(gateway: Gateway) -> None:

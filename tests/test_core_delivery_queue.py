@@ -210,10 +210,10 @@ def is_empty(queues: DeliveryQueues) -> bool:
 
 
 @pytest.mark.slow
-def test_twenty_thousand_come_and_go(desk: Desk) -> None:
+def test_two_hundred_thousand_come_and_go(desk: Desk) -> None:
     """Nothing is kept of what has ended, neither by the owner nor by a gateway that only follows."""
     owner, follower = desk.bot(), DeliveryQueues("b")
-    for _ in range(20):
+    for _ in range(200):
         begun = len(desk.log)
         for number in range(1_000):
             desk.notice(

@@ -1,18 +1,18 @@
 """Bots spread over gateways on one store: who comes gets its part, one session at a time; who goes is replaced. In virtual time."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import anyio
 import pytest
 
 from tests.scripted_bots import kinds, until
-from wxrc_core.log import Lease, Recorded
+from wxrc_core.log import Lease, Member, Recorded
 from wxrc_core.shard import ShardFreed, ShardTaken, shard_of
 from wxrc_core.testing.scripted import HANG, ScriptedClient
 from wxrc_gateway import Gateway
 from wxrc_simulation.fixture import Virtual
-from wxrc_store import Store
+from wxrc_store import Store, StoreError
 
 SHARDS = 4
 BOTS = [next(f"bot{n}" for n in range(100) if shard_of(f"bot{n}", SHARDS) == shard) for shard in range(SHARDS)]
@@ -122,6 +122,80 @@ def test_a_send_is_finished_before_its_bot_moves(virtual: Virtual, client: Scrip
         found = await second.message(record.msgid)
         assert found is not None
         assert "no answer from the bot's client in 5 s" == found.message.detail
+
+    virtual.run(flow)
+
+
+def test_a_bot_that_is_added_while_its_shard_moves(virtual: Virtual, client: ScriptedClient) -> None:
+    """It ends where its shard leaves, and begins where it goes: its account never has two clients."""
+    late = next(f"late{n}" for n in range(100) if shard_of(f"late{n}", SHARDS) == 0)
+
+    async def flow() -> None:
+        first = await virtual.start(kinds(client), send_limit_s=60)
+        await all_up(first)
+        client.answers(HANG)
+        await first.send_text(BOTS[0], "早", room="一群")
+        await client.until_handed(1)
+        second = await virtual.start(kinds(client))
+        await anyio.sleep(second.store.lifetime)  # the shard waits for the send that hangs
+        await first.add_bot(late, "scripted")
+        assert first.owns(late)
+        await until(lambda: second.owns(late))
+        assert not first.owns(late)
+
+    virtual.run(flow)
+
+
+def test_a_slow_store_while_a_shard_moves(
+    virtual: Virtual, client: ScriptedClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shard whose letting go takes long to be written is not taken back by the one that lets go of it."""
+
+    async def flow() -> None:
+        first = await virtual.start(kinds(client))
+        await all_up(first)
+        release, releasing = first.store.release, anyio.Event()
+
+        async def slow_release(leases: Sequence[Lease], at: int) -> None:
+            releasing.set()
+            await anyio.sleep(first.store.lifetime)
+            await release(leases, at)
+
+        monkeypatch.setattr(first.store, "release", slow_release)
+        await virtual.start(kinds(client))
+        await releasing.wait()
+        [moving] = [botcode for botcode in BOTS if not first.owns(botcode)]
+        await anyio.sleep(first.store.lifetime * 0.9)  # several looks at the shards
+        assert not first.owns(moving)
+        monkeypatch.setattr(first.store, "release", release)
+
+    virtual.run(flow)
+
+
+def test_a_store_that_was_away_for_long(
+    virtual: Virtual, client: ScriptedClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shards that nobody could take since the store failed are shared as ever once it is back."""
+
+    async def flow() -> None:
+        first = await virtual.start(kinds(client), store=(store := virtual.store.replica()))
+        await all_up(first)
+        acquire = store.acquire
+
+        async def away(member: Member, shards: Sequence[int], at: int) -> Mapping[int, Lease]:
+            raise StoreError("the disk is full")
+
+        monkeypatch.setattr(store, "acquire", away)
+        ownership = first._ownership
+        assert ownership is not None
+        await store.release([ownership.leases.pop(0)], 0)  # its answer was lost, say
+        await anyio.sleep(3 * store.lifetime)
+        monkeypatch.setattr(store, "acquire", acquire)
+        await until(lambda: 4 == len(ownership.leases))
+        began = anyio.current_time()
+        second = await virtual.start(kinds(client))
+        await until(lambda: 2 == len(owned(second)))
+        assert anyio.current_time() - began < 5 * store.lifetime
 
     virtual.run(flow)
 

@@ -41,7 +41,7 @@ def test_all_promises_hold_over_many_seeds() -> None:
 
     assert "" == "\n".join(failed)
     if SEEDS >= 2_000:
-        assert [] == coverage.missing(SEEDS)
+        assert [] == coverage.missing()
 
 
 @pytest.mark.slow

@@ -11,7 +11,6 @@ What the cluster must be: NATS 2.12 or later, three servers, `sync_interval: alw
 ever, about 0.4 KB of memory on each server.
 """
 
-import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +23,7 @@ from anyio.lowlevel import checkpoint
 from wxrc_core.errors import Refusal
 from wxrc_core.log import Entry, Lease, Member, Outcome, Owner, Recorded
 from wxrc_core.shard import SHARDS
+from wxrc_store._clock import since_boot
 from wxrc_store._jetstream_answers import SUBJECT_LIMIT, token
 from wxrc_store._jetstream_files import Files
 from wxrc_store._jetstream_link import Link
@@ -113,8 +113,8 @@ class JetStreamStore:
         return self._lifetime
 
     def monotonic(self) -> float:
-        """See `Store.monotonic`. It goes on while the machine sleeps, where the system has such a clock."""
-        return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+        """See `Store.monotonic`."""
+        return since_boot()
 
     async def __aenter__(self) -> Self:
         """Connect, check the servers, make the streams, and start the threads.

@@ -10,7 +10,6 @@ All that is kept in a session is a time limit on direct connections: a pooler in
 import os
 import re
 import secrets
-import time
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -25,6 +24,7 @@ from wxrc_core.codec import known
 from wxrc_core.errors import Refusal
 from wxrc_core.log import Entry, Lease, Member, Outcome, Owner, Recorded
 from wxrc_core.shard import SHARDS
+from wxrc_store._clock import since_boot
 from wxrc_store._postgres_log import PostgresLog
 from wxrc_store._postgres_news import News
 from wxrc_store._postgres_schema import Names, migrate
@@ -125,8 +125,8 @@ class PostgresStore:
         return self._lifetime
 
     def monotonic(self) -> float:
-        """See `Store.monotonic`. It goes on while the machine sleeps, where the system has such a clock."""
-        return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+        """See `Store.monotonic`."""
+        return since_boot()
 
     async def __aenter__(self) -> Self:
         """Connect, make or migrate the tables, and start the threads.

@@ -37,6 +37,7 @@ class OwnedBot:
 
     Attributes:
         world: What is to be done.
+        fence: The epoch of its shard under which the loops run.
         scope: Cancel it to end the loops; what they began and did not record is left to the next owner.
         ended: Set when they have ended.
     """
@@ -45,7 +46,8 @@ class OwnedBot:
         self.world = world
         self.scope = anyio.CancelScope()
         self.ended = anyio.Event()
-        self._runtime, self._fence, self._lost = runtime, fence, lost
+        self.fence = fence
+        self._runtime, self._lost = runtime, lost
         self._records = Signal()
         self.client = BotClient(runtime, world, fence)
         self.images = Images(runtime, world, fence)
@@ -64,7 +66,7 @@ class OwnedBot:
                     tasks.start_soon(self.callbacks.run, tasks)
         except* ShardLost as lost:
             log.info("bot %s: %s", self.world.botcode, lost.exceptions[0])
-            self._lost(self._fence.shard)
+            self._lost(self.fence.shard)
         finally:
             self.ended.set()
 
@@ -107,7 +109,7 @@ class OwnedBot:
                 continue
             runtime.begin()
             try:
-                recorded = await runtime.ledger.execute_all(steps, self._fence)
+                recorded = await runtime.ledger.execute_all(steps, self.fence)
                 self.callbacks.recorded(outcomes)
             except Unavailable as error:
                 log.info("bot %s: the store is unavailable, retrying: %s", world.botcode, error)

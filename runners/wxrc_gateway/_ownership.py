@@ -165,14 +165,14 @@ class Ownership:
             return  # it began to go down meanwhile, or has been away: what is free is for others
         # The answer to an earlier call may have been lost.
         unheard = {number for number, owner in owners.items() if owner == mine} - {*self.leases, *self._giving}
-        if wanted := sorted({*share.take, *unheard, *self._left_lying(share.free)}):
+        if wanted := sorted({*share.take, *unheard, *self._left_lying(set(share.free) - set(share.take))}):
             await self._take(member, wanted)
         elif share.give and not share.free and not self._giving and mono() > self._keep_until:
             self._giving = self._dispensable(share.give)
             self._tasks.start_soon(self._give, self._giving)
 
-    def _left_lying(self, free: Sequence[int]) -> Sequence[int]:
-        """Return the shards that have been free for longer than a lifetime: whoever should have taken them cannot."""
+    def _left_lying(self, free: Iterable[int]) -> Sequence[int]:
+        """Return which of the shards that others should take have been free for longer than a lifetime: whoever it is, it cannot."""
         lifetime_ms, now = int(self._runtime.store.lifetime * 1000), mono()
         self._free_since = {number: self._free_since.get(number, now) for number in free}
         found = [number for number, since in self._free_since.items() if now - since > lifetime_ms]
@@ -206,12 +206,19 @@ class Ownership:
     async def _give(self, numbers: Sequence[int]) -> None:
         """Let go of shards that others have too few of, when the sends that are under way have ended."""
         runtime = self._runtime
+        given = {number: self.leases[number] for number in numbers}
+        fences = {lease.fence for lease in given.values()}
         try:
-            async with anyio.create_task_group() as tasks:
-                for botcode, owned in list(self.bots.items()):
-                    if shard.shard_of(botcode, runtime.store.shards) in numbers:
+            while left := [
+                owned for owned in self.bots.values() if owned.fence in fences
+            ]:  # a bot may be added meanwhile
+                async with anyio.create_task_group() as tasks:
+                    for owned in left:
                         tasks.start_soon(owned.leave, runtime.send_limit_s)
-            leases = [lease for number in numbers if (lease := self.leases.pop(number, None)) is not None]
+            # Whatever was lost meanwhile, and perhaps taken again, is not what was to be given.
+            leases = [lease for number, lease in given.items() if self.leases.get(number) == lease]
+            for lease in leases:
+                del self.leases[lease.fence.shard]
             await runtime.store.release(leases, runtime.clock())
             log.info("let go of %d of %d shards", len(leases), runtime.store.shards)
         except (Unavailable, Lapsed) as error:
