@@ -193,6 +193,9 @@ def draw(seed: int) -> Schedule:
     }
     items = [*_items(random, length, replicas, bots, channels), *_at_the_door(seed, length, channels)]
     items += _about_bots(seed, length, channels)
+    together, more = _together(seed, length, channels)
+    rates |= together
+    items += more
     return Schedule(
         seed=seed,
         replicas=replicas,
@@ -221,6 +224,17 @@ def _at_the_door(seed: int, length: int, channels: tuple[ChannelPlan, ...]) -> I
             yield Operate(
                 int(random.random() * length), action, channel.chid, bot, f"door{number}", str(random.randrange(1000))
             )
+
+
+def _together(seed: int, length: int, channels: tuple[ChannelPlan, ...]) -> tuple[dict[str, float], list[Item]]:
+    """Give out what by chance hardly ever comes together: a receipt for what waits to be sent again; a replay of what was given up."""
+    random = Random(f"together {seed}")  # noqa: S311 - a source of its own, as for the door
+    rates = {"no answer": 0.6, "late receipt": 0.8} if random.random() < 0.15 else {}
+    if random.random() >= 0.15:
+        return rates, []
+    chid, at = random.choice(channels).chid, int(random.random() * length / 2)
+    replay = Operate(length - 500, "replay", chid, "", "", str(random.randrange(1000)))
+    return rates, [Mood(at, chid, "gone", length), replay]
 
 
 def _about_bots(seed: int, length: int, channels: tuple[ChannelPlan, ...]) -> Iterator[Item]:
