@@ -67,7 +67,7 @@ MOODS = (
 
 STRIKES = ("crash", "pause", "step", "cut off", "leave", "stall", "deaf", "freeze")
 """What may happen to a replica. `stall`: what it writes next arrives long after its sender was cut off; `deaf`: its heartbeats fail;
-`freeze`: its heartbeats fail, and it is paused over the end of its membership while a claim of its is being written."""
+`freeze`: its heartbeats fail, and it is paused over the end of its membership while one of its claims is being written."""
 
 
 AT_THE_DOOR = (
