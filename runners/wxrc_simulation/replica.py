@@ -96,7 +96,7 @@ class Replica:
             self.store.stall = (seconds, kind)
 
     def freeze(self, seconds: float) -> None:
-        """Have heartbeats fail for so long, and the replica paused over the end of its membership while one of its claims is being written."""
+        """Have heartbeats fail for so long, and the replica paused over the end of its membership while it waits for a claim."""
         if self.store is not None:
             self.store.freeze = self._pause
             self.deafen(True)
